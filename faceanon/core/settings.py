@@ -1,0 +1,215 @@
+"""Every setting, as one frozen class per step; loaded strictly from TOML, digested into provenance.
+
+`RunSettings` change where and how fast work is done, never a published byte; all other sections enter the digest, which is part of
+an output's id: change one and videos are published anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faceanon.core.errors import SettingsError
+from faceanon.core.ids import digest
+
+
+def _setting(default, note: str, choices: tuple = ()):
+    """A field with a note for `faceanon settings`."""
+    return field(default=default, metadata={"note": note, "choices": choices})
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    segment_seconds: float = _setting(30.0, "about how long a segment is; starts at keyframes")
+    max_width_px: int = _setting(16384, "wider or higher videos are quarantined")
+    max_streams: int = _setting(64, "more streams in a file than this: quarantined")
+    max_duration_s: float = _setting(7 * 86400.0, "longer videos are quarantined")
+
+
+@dataclass(frozen=True)
+class ShotSettings:
+    detector: str = _setting("content", "how shots are found; transnet sees gradual changes too, at 13 ms a frame", ("content", "transnet"))
+    content_threshold: float = _setting(27.0, "PySceneDetect's content score that proposes a cut")
+    adaptive_ratio: float = _setting(3.0, "PySceneDetect's adaptive ratio that proposes a cut")
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    detector: str = _setting("yunet", "yunet, centerface, mtcnn, or a union such as yunet+centerface")
+    threshold: float = _setting(0.35, "scores below are not faces")
+    sure: float = _setting(0.6, "scores at or above are faces without further proof")
+    every: int = _setting(4, "frames between looks of the detector where tracking is sure; a power of two, at most 16")
+    width_px: int = _setting(640, "width of the picture that the quick look sees")
+    far_width_px: int = _setting(1920, "width of the picture that the look for small faces sees")
+    far_every: int = _setting(8, "frames between looks for small faces")
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    min_iou: float = _setting(0.2, "overlap that joins sightings of one face in neighbouring looks")
+    max_gap_frames: int = _setting(48, "longest gap between two sightings of one track")
+    hold_frames: int = _setting(5, "frames covered before the first and after the last sighting, within the shot")
+    pad: float = _setting(0.18, "share of a face's size added on each side of its cover")
+    min_track_sightings: int = _setting(2, "fewer sightings than this, with low scores: obscured, not swapped")
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    scope: str = _setting("video", "how far a person keeps the same new face", ("video", "collection", "archive"))
+    link_distance: float = _setting(0.5, "average embedding distance below which tracklets are one person")
+    min_face_px: int = _setting(32, "narrower faces are not embedded; they become people of their own")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    engine: str = _setting("swap", "what is painted over a face", ("swap", "blur", "pixelate", "fill"))
+    min_face_px: int = _setting(24, "narrower faces are obscured, not swapped")
+    beta: float = _setting(0.7, "how far the face's shape moves to the synthetic person's, 0..1")
+    min_mesh_score: float = _setting(0.5, "mesh fits below this are obscured")
+    max_yaw_deg: float = _setting(50.0, "profiles beyond this are obscured")
+    check_every: int = _setting(12, "frames between comparisons of the new face with the original")
+    strength: float = _setting(1.0, "scale of blur radius, pixel size and noise, 1 = cannot be recognised")
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    quality: int = _setting(20, "constant quality in x264's scale; mapped for other encoders")
+    preset: str = _setting("veryfast", "x264 and x265 preset")
+    threads: int = _setting(2, "encoder threads; x264, x265 and VP9 bytes change with it")
+    copy_clean: bool = _setting(True, "segments without faces are copied, packet by packet, where the container allows")
+    audio: str = _setting("copy", "what becomes of audio", ("copy", "mute"))
+    subtitles: str = _setting("copy", "what becomes of subtitles", ("copy", "drop"))
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    auditor: str = _setting("centerface", "detector that looks at the output; of another family than the run's own", ("centerface", "mtcnn", "yunet"))
+    every_s: float = _setting(0.5, "seconds between sampled output frames")
+    threshold: float = _setting(0.5, "auditor scores below are not faces")
+    width_px: int = _setting(960, "width of the picture that the auditor sees")
+    max_repairs: int = _setting(2, "renderings after leaks, before a video is quarantined")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    workers: int = _setting(0, "actors per phase; 0 = from the machine's resources")
+    device: str = _setting("auto", "auto, cpu or cuda", ("auto", "cpu", "cuda"))
+    max_attempts: int = _setting(3, "attempts at one segment before its video is quarantined")
+    wave_videos: int = _setting(256, "videos in work at a time")
+    scratch_dir: str = _setting("", "private working space; empty = the system's temporary folder")
+    scratch_gb: float = _setting(64.0, "most that scratch may hold")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    licences: str = _setting("any", "commercial refuses weights that may not be used commercially", ("any", "commercial"))
+    threads: int = _setting(1, "threads of each model on CPU")
+
+
+@dataclass(frozen=True)
+class Settings:
+    plan: PlanSettings = PlanSettings()
+    shots: ShotSettings = ShotSettings()
+    detect: DetectSettings = DetectSettings()
+    track: TrackSettings = TrackSettings()
+    identity: IdentitySettings = IdentitySettings()
+    render: RenderSettings = RenderSettings()
+    encode: EncodeSettings = EncodeSettings()
+    verify: VerifySettings = VerifySettings()
+    models: ModelSettings = ModelSettings()
+    run: RunSettings = RunSettings()
+
+    def digest(self) -> str:
+        """64 hex digits over every section but `run`: settings of equal digest give equal output."""
+        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k != "run"}, sort_keys=True))
+
+    def with_values(self, **values: object) -> Settings:
+        """A copy with `section__key=value` changed; None leaves a value as it is. Raises SettingsError."""
+        table: dict[str, dict[str, object]] = {}
+        for name, value in values.items():
+            if value is not None:
+                section, key = name.split("__")
+                table.setdefault(section, {})[key] = value
+        return from_table(table, base=self)
+
+
+def load(path: Path) -> Settings:
+    """Settings from a TOML file; what it leaves out keeps its default. Raises SettingsError naming file, section and key."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}", source=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"is not TOML: {error}", source=str(path)) from error
+    return from_table(table, source=str(path))
+
+
+def from_table(table: dict, *, base: Settings | None = None, source: str = "") -> Settings:
+    """`base` (or the defaults) with the values of a nested dict. Unknown names and wrong types are errors, not ignored."""
+    settings = base or Settings()
+    changed = {}
+    for section, values in table.items():
+        if section not in {f.name for f in dataclasses.fields(Settings)}:
+            raise SettingsError(f"no such section: [{section}]; there are {', '.join(f.name for f in dataclasses.fields(Settings))}", source=source)
+        if not isinstance(values, dict):
+            raise SettingsError(f"[{section}] is not a table", source=source)
+        changed[section] = _section(getattr(settings, section), section, values, source)
+    settings = dataclasses.replace(settings, **changed)
+    _check(settings, source)
+    return settings
+
+
+def _section(current, section: str, values: dict, source: str):
+    known = {f.name: f for f in dataclasses.fields(current)}
+    hints = typing.get_type_hints(type(current))
+    for key, value in values.items():
+        if key not in known:
+            raise SettingsError(f"no such setting: {section}.{key}; there are {', '.join(known)}", source=source)
+        wanted = hints[key]
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            value = values[key] = float(value)
+        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+            raise SettingsError(f"{section}.{key} must be {wanted.__name__}: got {value!r}", source=source)
+        choices = known[key].metadata["choices"]
+        if choices and value not in choices:
+            raise SettingsError(f"{section}.{key} must be one of {', '.join(choices)}: got {value!r}", source=source)
+    return dataclasses.replace(current, **values)
+
+
+def _check(settings: Settings, source: str) -> None:
+    rules = [
+        (settings.plan.segment_seconds > 0, "plan.segment_seconds must be above 0"),
+        (settings.detect.every in (1, 2, 4, 8, 16), "detect.every must be 1, 2, 4, 8 or 16"),
+        (settings.detect.far_every in (1, 2, 4, 8, 16), "detect.far_every must be 1, 2, 4, 8 or 16"),
+        (0 < settings.detect.threshold <= settings.detect.sure < 1, "detect.threshold must be above 0 and at most detect.sure, which is below 1"),
+        (settings.track.hold_frames >= 0, "track.hold_frames must be 0 or more"),
+        (settings.track.pad >= 0, "track.pad must be 0 or more"),
+        (0 <= settings.encode.quality <= 51, "encode.quality must be 0 to 51"),
+        (settings.encode.threads >= 1, "encode.threads must be 1 or more"),
+        (settings.render.strength >= 1, "render.strength must be 1 or more"),
+        (settings.verify.every_s > 0, "verify.every_s must be above 0"),
+        (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
+        (settings.verify.auditor not in settings.detect.detector.split("+"), f"verify.auditor must differ from detect.detector: got {settings.verify.auditor!r} for both"),
+        (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
+        (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise SettingsError(rule, source=source)
+
+
+def describe(settings: Settings) -> str:
+    """Every setting with its value and meaning, as TOML that `load` takes back."""
+    lines = []
+    for section in dataclasses.fields(settings):
+        lines.append(f"[{section.name}]")
+        for f in dataclasses.fields(getattr(settings, section.name)):
+            value = getattr(getattr(settings, section.name), f.name)
+            note = f.metadata["note"] + (f" ({' | '.join(f.metadata['choices'])})" if f.metadata["choices"] else "")
+            lines.append(f"{f.name} = {json.dumps(value)}  # {note}")
+        lines.append("")
+    return "\n".join(lines)
