@@ -30,4 +30,4 @@ def output_id(video: str, settings_digest: str, keystore_id: str, scope_name: st
 
 def cluster_id(video: str, frame: int, box: tuple[float, float, float, float]) -> str:
     """A person: where their earliest tracklet begins (video, frame, box rounded to whole px). Never made of an embedding."""
-    return digest("cluster", video, frame, *(int(round(edge)) for edge in box))
+    return digest("cluster", video, frame, *(round(float(edge)) for edge in box))

@@ -193,7 +193,7 @@ def _check(settings: Settings, source: str) -> None:
         (settings.render.strength >= 1, "render.strength must be 1 or more"),
         (settings.verify.every_s > 0, "verify.every_s must be above 0"),
         (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
-        (settings.verify.auditor not in settings.detect.detector.split("+"), f"verify.auditor must differ from detect.detector: got {settings.verify.auditor!r} for both"),
+        (settings.verify.auditor not in settings.detect.detector.split("+"), f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
         (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
         (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
     ]

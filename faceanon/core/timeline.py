@@ -33,6 +33,6 @@ def to_pts(moment_s: Fraction | float, time_base: Fraction) -> int:
 
 def clock(total_s: float) -> str:
     """Seconds as h:mm:ss for a person."""
-    whole = int(round(total_s))
+    whole = round(total_s)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
