@@ -1,0 +1,118 @@
+"""Hides a face in its own colours. What leaves this module cannot be undone by sharpening.
+
+Every way first throws information away: the covered part of each plane is averaged down to a few cells (at most CELLS across the
+whole cover, fewer across the face in it), quantised, and only then made large again. Two pictures with equal cell means give equal
+output. It works on the planes as they are (any depth, any chroma, no conversion) and touches nothing outside `painted_box`.
+
+The shape is a rounded rectangle that holds the whole cover, corners cut, and fades outside of it: of the two readings (an ellipse inside
+the cover, or all of it) this is the one that hides more.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Picture
+
+PxBox = tuple[int, int, int, int]
+
+CELLS = {"hide": 6, "blur": 8, "pixelate": 8, "fill": 1}
+FADE = 0.10  # share of the cover's half size over which the paint fades out, outside of the cover
+MIN_CELL_PX = 3
+QUANTUM_8BIT = 4  # step of the cells' values, in 8-bit sample units
+
+
+def obscure(picture: Picture, face: NDArray[np.float32], cover: NDArray[np.float32], how: str = "hide", strength: float = 1.0) -> PxBox:
+    """Paint over `cover` and `face` (4,) xyxy px, in place; the px box that may have changed, (0, 0, 0, 0) where nothing lies inside the picture."""
+    cover = whole_cover(face, cover)
+    box = painted_box(picture, cover)
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return (0, 0, 0, 0)
+    cells = _cells_of(cover, how, strength)
+    step = QUANTUM_8BIT << (picture.format.depth - 8)
+    for plane in range(len(picture.planes)):
+        part = picture.plane_box(plane, box)
+        if part.size:
+            alpha = _alpha(picture, plane, part.shape, box, cover)
+            _paint(part, alpha, cells, how, step)
+    return box
+
+
+def whole_cover(face: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The box (4,) around both: a face that sticks out of its cover is hidden all the same."""
+    if not np.all(np.isfinite(cover)) or cover[2] <= cover[0] or cover[3] <= cover[1]:
+        cover = face
+    if not np.all(np.isfinite(face)) or face[2] <= face[0] or face[3] <= face[1]:
+        face = cover
+    return np.concatenate([np.minimum(face[:2], cover[:2]), np.maximum(face[2:], cover[2:])]).astype(np.float32)
+
+
+def painted_box(picture: Picture, cover: NDArray[np.float32]) -> PxBox:
+    """The whole px that painting `cover` may change, inside the picture and on whole chroma samples."""
+    if not np.all(np.isfinite(cover)) or cover[2] <= cover[0] or cover[3] <= cover[1]:
+        return (0, 0, 0, 0)
+    half = (cover[2:] - cover[:2]) / 2
+    low, high = cover[:2] - FADE * half - 1, cover[2:] + FADE * half + 1
+    sx, sy = picture.format.chroma or (1, 1)
+    x0, y0 = max(0, int(np.floor(low[0] / sx)) * sx), max(0, int(np.floor(low[1] / sy)) * sy)
+    x1, y1 = min(picture.width, int(np.ceil(high[0] / sx)) * sx), min(picture.height, int(np.ceil(high[1] / sy)) * sy)
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
+
+
+def _cells_of(cover: NDArray[np.float32], how: str, strength: float) -> tuple[int, int]:
+    """Cells along x and y, of about square shape."""
+    width, height = float(cover[2] - cover[0]), float(cover[3] - cover[1])
+    most = max(1, int(CELLS[how] / strength))
+    size = max(max(width, height) / most, MIN_CELL_PX)
+    return max(1, min(most, round(width / size))), max(1, min(most, round(height / size)))
+
+
+def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], how: str, step: int) -> None:
+    """part (h, w) uint8 or uint16, in place: its coarse version blended over it."""
+    h, w = part.shape
+    source = np.ascontiguousarray(part)
+    few = cv2.resize(source, (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
+    few = np.floor(few / step) * step + step / 2
+    if how == "pixelate":
+        coarse = cv2.resize(few, (w, h), interpolation=cv2.INTER_NEAREST)
+    elif how == "fill":
+        coarse = np.full((h, w), few[0, 0], np.float32)
+    else:
+        coarse = _smooth_up(few, w, h)
+    cv2.subtract(coarse, source.astype(np.float32), dst=coarse)
+    cv2.multiply(coarse, alpha, dst=coarse)
+    part[...] = np.rint(cv2.add(coarse, source, dtype=cv2.CV_32F)).astype(part.dtype)
+
+
+def _smooth_up(few: NDArray[np.float32], w: int, h: int) -> NDArray[np.float32]:
+    """Cells to (h, w) without the creases of plain linear interpolation; never outside the range of the cells."""
+    middle = cv2.resize(few, (min(w, 4 * few.shape[1]), min(h, 4 * few.shape[0])), interpolation=cv2.INTER_LINEAR)
+    middle = cv2.GaussianBlur(middle, (0, 0), 1.6, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(middle, (w, h), interpolation=cv2.INTER_LINEAR)
+
+
+def _alpha(picture: Picture, plane: int, shape: tuple[int, int], box: PxBox, cover: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) float32 0..1 of one plane's part: 1 in the cover's rounded rectangle, 0 at its fade's end."""
+    sx, sy = (1, 1) if plane == 0 or picture.format.chroma is None else picture.format.chroma
+    centre, half = (cover[:2] + cover[2:]) / 2, np.maximum((cover[2:] - cover[:2]) / 2, 0.5)
+    h, w = shape
+    x = ((np.arange(w, dtype=np.float32) + 0.5) * sx + box[0] - centre[0]) / half[0]
+    y = ((np.arange(h, dtype=np.float32) + 0.5) * sy + box[1] - centre[1]) / half[1]
+    radius4 = np.square(np.square(x))[None, :] + np.square(np.square(y))[:, None]  # a superellipse of power 4
+    table, scale = _fade_table()
+    return table[np.minimum(radius4 * scale, len(table) - 1).astype(np.int32)]
+
+
+@lru_cache(maxsize=1)
+def _fade_table() -> tuple[NDArray[np.float32], float]:
+    """Alpha by radius^4: a table is much cheaper than a fourth root for every sample."""
+    last = (1 + FADE) ** 4
+    radius = np.linspace(0, last, 512) ** 0.25
+    t = np.clip((1 + FADE - radius) / FADE, 0, 1)
+    table = (t * t * (3 - 2 * t)).astype(np.float32)
+    table[-1] = 0.0
+    return table, 511 / last
