@@ -1,0 +1,7 @@
+"""`python -m faceanon JOB ...`"""
+
+import sys
+
+from faceanon.cli import main
+
+sys.exit(main())

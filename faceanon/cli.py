@@ -1,0 +1,56 @@
+"""`faceanon JOB ...`; jobs/JOB.py is the same entry point for `ray job submit`.
+
+Exit codes: 0 all well, 1 a fault, 2 wrong usage or settings (said before any work starts), 3 some videos are in quarantine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from faceanon import __version__
+from faceanon.core.errors import FaceanonError
+
+JOBS = {
+    "anonymize": "replace every face in videos, folders, globs or manifests",
+    "query": "ask the ledger a question in SQL",
+    "models": "list or fetch the weights that are used",
+    "settings": "print every setting with its default and meaning",
+    "samples": "make the sample archive of synthetic people",
+    "demo": "the sample archive, the job on it, and a picture of before and after",
+    "evaluate": "measure detection, shots or coverage against known truth",
+    "bench": "CPU time by stage for one clip, beside plain decoding and encoding",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one job; never raises for what a user can cause."""
+    logging.basicConfig(level=os.environ.get("FACEANON_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="faceanon", description="Replaces every face in a video archive with a synthetic one, the same one for the same person.")
+    parser.add_argument("--version", action="version", version=f"faceanon {__version__}")
+    jobs = parser.add_subparsers(dest="job", required=True, metavar="JOB")
+    asked = next((a for a in arguments if not a.startswith("-")), None)
+    for name, summary in JOBS.items():
+        job = jobs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == asked:  # only the job that runs is imported: `faceanon settings` needs no model and no Ray
+            importlib.import_module(f"faceanon.commands.{name}").add_arguments(job)
+    parsed = parser.parse_args(arguments)
+    try:
+        return importlib.import_module(f"faceanon.commands.{parsed.job}").run(parsed)
+    except FaceanonError as error:
+        print(f"faceanon {parsed.job}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe has gone; nothing is left to say
+        return 0
+    except KeyboardInterrupt:
+        print("faceanon: stopped; the same command takes it up again", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

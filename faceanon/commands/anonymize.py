@@ -1,0 +1,118 @@
+"""`faceanon anonymize SRC... --output OUT`: the main job, on Ray or, with --local, in this process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from faceanon.archive.plan import Work, work_to_do
+from faceanon.archive.scratch import sweep
+from faceanon.archive.sources import resolve
+from faceanon.archive.store import open_store, version_of
+from faceanon.commands.progress import make_progress
+from faceanon.core.settings import Settings, load
+from faceanon.flow import driver
+from faceanon.flow.job import Context, JobSpec
+from faceanon.flow.local import LocalExecutor
+from faceanon.identity.keystore import Keystore, scope_names
+from faceanon.ledger.known import known
+from faceanon.ledger.records import new_run
+from faceanon.models.catalog import check_licences
+
+SWAP_LICENCE = "swap paints people from weights distilled from StyleGAN2/FFHQ: non-commercial use only (licences = \"commercial\" refuses them; blur, pixelate and fill stay)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="SRC", help="files, folders, globs, manifests (csv, jsonl, parquet), file: or s3: URIs")
+    parser.add_argument("--output", required=True, metavar="OUT", help="folder or s3:// prefix")
+    parser.add_argument("--local", action="store_true", help="in this process, without Ray")
+    parser.add_argument("--engine", choices=("swap", "blur", "pixelate", "fill"), help="what is painted over a face (swap)")
+    parser.add_argument("--scope", choices=("video", "collection", "archive"), help="how far a person keeps the same new face (video)")
+    parser.add_argument("--detector", help="yunet, centerface, mtcnn or a union such as yunet+centerface")
+    parser.add_argument("--key-file", type=Path, help="keystore; made once if absent (FACEANON_KEY, or ~/.config/faceanon/keystore.json)")
+    parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="any setting; `faceanon settings` prints them all")
+    parser.add_argument("--segment-seconds", type=float, help="about how long a unit of work is")
+    parser.add_argument("--workers", type=int, help="actors, or 0 to use what the machine has")
+    parser.add_argument("--audio", choices=("copy", "mute"))
+    parser.add_argument("--subtitles", choices=("copy", "drop"))
+    parser.add_argument("--retry-quarantined", action="store_true", help="try again what an earlier run put in quarantine")
+    parser.add_argument("--work", metavar="URI", help="half-made things and sealed embeddings (OUT/.work)")
+    parser.add_argument("--no-progress", action="store_true")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="how the summary is printed")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    check_licences(settings)
+    resolved = resolve(arguments.sources, settings)
+    out = open_store(arguments.output)
+    work_uri = arguments.work or out.uri(".work")
+    keystore = Keystore.open(arguments.key_file, create=True)
+    keystore.ensure_scopes(scope_names(settings, resolved.items))
+    run_info = new_run(settings, keystore.keystore_id, command="anonymize")
+    spec = JobSpec(out.root, open_store(work_uri).root, str(keystore.path), keystore.keystore_id, settings, run_info)
+    sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
+    work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry=arguments.retry_quarantined, version_of=version_of)
+    summary = _carry_out(spec, work, arguments)
+    if arguments.format == "json":
+        print(json.dumps(summary, indent=2))
+    else:
+        _show(summary)
+    return 3 if summary["quarantined"] else 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    base = load(arguments.settings) if arguments.settings else Settings()
+    return base.with_values(
+        render__engine=arguments.engine,
+        identity__scope=arguments.scope,
+        detect__detector=arguments.detector,
+        plan__segment_seconds=arguments.segment_seconds,
+        run__workers=arguments.workers,
+        encode__audio=arguments.audio,
+        encode__subtitles=arguments.subtitles,
+    )
+
+
+def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace) -> dict[str, Any]:
+    progress = make_progress(arguments.no_progress)
+    try:
+        with Context(spec) as context:
+            if arguments.local or not work.new:
+                return driver.run(context, LocalExecutor(context), work, progress)
+            from faceanon.rayflow import executor  # only now: --local needs no Ray
+
+            executor.connect(os.environ.get("RAY_ADDRESS"))
+            executor.check_nodes(spec)
+            return driver.run(context, executor.RayExecutor(spec), work, progress)
+    finally:
+        progress.close()
+
+
+def _show(summary: dict[str, Any]) -> None:
+    for entry in summary["quarantined"]:
+        print(f"quarantined  {entry['name']}  ({entry['stage']}) {entry['reason']}", file=sys.stderr)
+    if not summary["published"] and not summary["quarantined"]:
+        print(f"nothing to do: all {summary['unchanged']} videos are already in {summary['out']}")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    columns = ("videos", "unchanged", "quarantined", "frames", "faces", "people", "seconds", "x real time")
+    for column in columns:
+        table.add_column(column, justify="right")
+    table.add_row(
+        str(summary["published"]), str(summary["unchanged"]), str(len(summary["quarantined"])), str(summary["frames"]), str(summary["faces"]), str(summary["people"]),
+        f"{summary['wall_seconds']:.1f}", f"{summary['times_real_time']:.2f}",
+    )  # fmt: skip
+    Console().print(table)
+    print(f"videos in {summary['out']}/videos, the ledger in {summary['out']}/ledger, this summary in {summary['out']}/runs/{summary['run_id']}.json")
+    if summary["engine"] == "swap":
+        print(f"licence: {SWAP_LICENCE}")
+
+

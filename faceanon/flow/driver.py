@@ -1,0 +1,187 @@
+"""The whole pipeline, on one screen: `run`. What carries it out, this process or Ray, is an Executor.
+
+Per wave of videos (a scope's videos stay in one wave):
+
+  probe    per source    reads it once; digest, packets, plan of segments          1 CPU
+  analyze  per segment   decode, shots, detect, embed                              1 CPU or a share of a GPU
+  link     per scope     tracks, people, personas, regions: the barrier            1 CPU
+  redact   per segment   decode, paint, encode; or a promise to copy               1 CPU or a share of a GPU
+  publish  per video     stitch, compare, audit, repair, commit                    1 CPU
+
+Every step leaves its result in the work store before it answers, so that a run that dies is taken up where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from faceanon.archive.plan import Work
+from faceanon.core.jsonable import from_json, to_json
+from faceanon.core.records import Quarantined, SourceItem, SourceVersion
+from faceanon.flow import analyze, layout, link, probe, publish, redact
+from faceanon.flow.job import Context
+from faceanon.flow.outcome import Row, Step
+from faceanon.ledger.commit import commit_quarantined
+from faceanon.ledger.fold import fold
+from faceanon.ledger.records import quarantine
+from faceanon.ledger.runs import write_summary
+
+STEPS: dict[str, Step] = {"probe": probe.run, "analyze": analyze.run, "link": link.run, "redact": redact.run, "publish": publish.run}
+
+
+_SHOWN = ("name", "sha256", "frames", "tracks", "people", "painted", "obscured", "repairs", "copied_segments")
+
+
+class Executor(Protocol):
+    """Carries out one phase: every unit through the phase's step; one row each, in any order."""
+
+    def map(self, phase: str, units: Sequence[Row]) -> Iterable[Row]: ...
+
+
+class Progress(Protocol):
+    """Told what happens; shows it to a person or to nobody."""
+
+    def phase(self, name: str, total: int) -> None: ...
+
+    def advance(self, row: Row) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What became of everything that was asked for. requested = published + unchanged + quarantined."""
+
+    requested: int = 0
+    published: list[Row] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    quarantined: list[dict[str, str]] = field(default_factory=list)
+    cpu_s: Counter[str] = field(default_factory=Counter)
+    detected_frames: int = 0
+
+    def balances(self) -> bool:
+        return self.requested == len(self.published) + len(self.unchanged) + len(self.quarantined)
+
+
+def run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
+    """Everything in `work`, wave by wave; returns the summary that is also written to OUT/runs/. Nothing is raised for a bad video."""
+    began = time.monotonic()
+    tally = Tally(requested=len(work.new) + len(work.done) + len(work.refused) + len(work.rejected))
+    _still_there(context, work, tally)
+    _refuse(context, tally, work.rejected)
+    tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
+    for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
+        _wave(context, executor, wave, progress, tally)
+        fold(context.spec.out_uri, context.out)
+    fold(context.spec.out_uri, context.out)
+    context.work.delete_tree(layout.attempts(context.spec.run.run_id))
+    summary = _summary(context, tally, time.monotonic() - began)
+    write_summary(context.out, context.spec.run, summary)
+    return summary
+
+
+def _waves(items: Sequence[SourceItem], scope: str, size: int) -> Iterator[list[SourceItem]]:
+    """For scope "video" any cut will do; a collection, or the archive, is linked as a whole and so stays together."""
+    if scope == "archive":
+        yield from [list(items)] if items else []
+        return
+    groups: dict[str, list[SourceItem]] = {}
+    for item in items:
+        groups.setdefault(item.collection if scope == "collection" else "", []).append(item)
+    for _, group in sorted(groups.items()):
+        step = size if scope == "video" else len(group)
+        for start in range(0, len(group), step):
+            yield group[start : start + step]
+
+
+def _wave(context: Context, executor: Executor, items: list[SourceItem], progress: Progress, tally: Tally) -> None:
+    alive: dict[str, Row] = {}
+    units = [{"unit_id": f"item-{number:07d}", "name": item.name, "item": to_json(item)} for number, item in enumerate(items)]
+    for row in _phase(context, executor, "probe", units, progress, tally):
+        alive[row["output_id"]] = row
+    segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
+    for row in _phase(context, executor, "analyze", [_segment_unit(row, n) for row, n in segments], progress, tally, alive):
+        tally.detected_frames += row.get("detected_frames", 0)
+    scopes: dict[str, list[str]] = {}
+    for output, row in sorted(alive.items()):
+        scopes.setdefault(row["scope_name"], []).append(output)
+    units = [{"unit_id": f"scope-{n:07d}", "name": s, "scope_name": s, "output_ids": outputs} for n, (s, outputs) in enumerate(sorted(scopes.items()))]
+    list(_phase(context, executor, "link", units, progress, tally, alive))
+    segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
+    list(_phase(context, executor, "redact", [_segment_unit(row, n) for row, n in segments], progress, tally, alive))
+    units = [{"unit_id": output, "name": row["name"], "output_id": output, "item": row["item"]} for output, row in sorted(alive.items())]
+    for row in _phase(context, executor, "publish", units, progress, tally, alive):
+        tally.published.append({**row, "duration_s": alive[row["output_id"]]["duration_s"]})
+
+
+def _segment_unit(row: Row, number: int) -> Row:
+    return {"unit_id": f"{row['output_id']}-{number:06d}", "name": row["name"], "output_id": row["output_id"], "segment_no": number}
+
+
+def _phase(
+    context: Context, executor: Executor, phase: str, units: list[Row], progress: Progress, tally: Tally, alive: dict[str, Row] | None = None
+) -> Iterator[Row]:
+    """One phase over its units; the rows that went well. What failed is quarantined, and its video leaves `alive`."""
+    progress.phase(phase, len(units))
+    failures: dict[str, tuple[Row, str, str]] = {}
+    for row in executor.map(phase, units) if units else ():
+        progress.advance(row)
+        tally.cpu_s.update(row.get("cpu", {}))
+        if row["kind"] == "done":
+            yield row
+            continue
+        for output in row.get("output_ids") or [row.get("output_id", row["unit_id"])]:
+            failures.setdefault(output, ((alive or {}).get(output, row), row["stage"], row["reason"]))
+    for output, (video, stage, reason) in sorted(failures.items()):
+        if alive is not None:
+            alive.pop(output, None)
+            context.work.delete_tree(layout.video_folder(output))
+        source = from_json(SourceVersion, video["source"]) if video.get("source") else None
+        _refuse(context, tally, [Quarantined(from_json(SourceItem, video["item"]), video.get("video_id", ""), stage, reason, source)])
+        progress.note(f"quarantined {video['name']}: {reason}")
+
+
+def _refuse(context: Context, tally: Tally, refused: Iterable[Quarantined]) -> None:
+    for entry in refused:
+        commit_quarantined(context.out, quarantine(entry, context.spec.run))
+        tally.quarantined.append({"name": entry.item.name, "uri": entry.item.uri, "stage": entry.stage, "reason": entry.reason})
+
+
+def _still_there(context: Context, work: Work, tally: Tally) -> None:
+    """videos/ is a view of the records: what is missing in it is made again."""
+    for done in work.done:
+        tally.unchanged.append(done.item.name)
+        view = layout.view(done.item.name)
+        if not context.out.exists(view):
+            context.out.link(done.out_uri.removeprefix(context.out.uri("")).lstrip("/"), view)
+
+
+def _summary(context: Context, tally: Tally, wall_s: float) -> dict[str, Any]:
+    video_s = sum(row["duration_s"] for row in tally.published)
+    return {
+        "run_id": context.spec.run.run_id,
+        "out": context.spec.out_uri,
+        "engine": context.settings.render.engine,
+        "scope": context.settings.identity.scope,
+        "requested": tally.requested,
+        "published": len(tally.published),
+        "unchanged": len(tally.unchanged),
+        "quarantined": sorted(tally.quarantined, key=lambda q: q["name"]),
+        "balances": tally.balances(),
+        "frames": sum(row["frames"] for row in tally.published),
+        "detected_frames": tally.detected_frames,
+        "faces": sum(row["tracks"] for row in tally.published),
+        "people": sum(row["people"] for row in tally.published),
+        "face_frames": sum(row["faces"] for row in tally.published),
+        "face_frames_obscured": sum(row["obscured"] for row in tally.published),
+        "repairs": sum(row["repairs"] for row in tally.published),
+        "video_seconds": round(video_s, 3),
+        "wall_seconds": round(wall_s, 3),
+        "times_real_time": round(video_s / wall_s, 3) if wall_s else 0.0,
+        "cpu_seconds": {name: round(value, 3) for name, value in sorted(tally.cpu_s.items())},
+        "videos": [{key: row[key] for key in _SHOWN} for row in sorted(tally.published, key=lambda row: row["name"])],
+    }

@@ -1,0 +1,114 @@
+"""Step 3, per scope: who is who, which synthetic person each becomes, and what is painted where.
+
+The one barrier of the job: it needs every segment of its scope's videos. Numbers only, no pixels of the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from faceanon.analyze.cover import cover
+from faceanon.analyze.track import build_tracks, track_features
+from faceanon.core.records import Identity, Track, TrackFeature, VideoPlan, VideoRegions
+from faceanon.flow import analyze, layout
+from faceanon.flow.job import Context
+from faceanon.flow.outcome import Row
+from faceanon.identity import gallery
+from faceanon.identity.link import Cluster, link
+from faceanon.identity.persona import PersonaNeed, choose_personas
+from faceanon.identity.sealed import pack_regions
+
+
+def run(context: Context, unit: Row) -> Row:
+    """unit: {"scope_name", "output_ids"}. Writes each video's regions; adds people (in the scope) and per_video counts."""
+    scope, outputs = unit["scope_name"], unit["output_ids"]
+    plans = {output: context.plan(output) for output in outputs}
+    analyses = {output: analyze.load(context, output, plan) for output, plan in plans.items()}
+    tracks = {output: build_tracks(analysis, context.settings) for output, analysis in analyses.items()}
+    features = {output: track_features(tracks[output], analyses[output], context.settings) for output in outputs}
+    clusters = _people(context, scope, [feature for output in outputs for feature in features[output]], tracks, plans)
+    counts = {}
+    for output, plan in plans.items():
+        regions = _regions(context, plan, tracks[output], clusters)
+        name = layout.regions(output)
+        context.work.replace(name, context.keystore.seal(pack_regions(regions), name))
+        counts[output] = {"tracks": len(regions.tracks), "people": len(regions.identities), "faces": len(regions.regions)}
+    return {"people": len({label for _, label, _ in clusters}), "per_video": counts}
+
+
+def _people(
+    context: Context, scope: str, features: Sequence[TrackFeature], tracks: dict[str, tuple[Track, ...]], plans: dict[str, VideoPlan]
+) -> list[tuple[Cluster, str, object]]:
+    """Every person of the scope as (cluster, label, persona or None). People of an earlier run keep label and persona."""
+    lasting = context.settings.identity.scope != "video"
+    known = gallery.load(context.work, context.keystore, scope) if lasting else gallery.EMPTY
+    clusters = link(features, context.settings.identity, known.people)
+    labels = [context.keystore.label(scope, cluster.cluster_id) for cluster in clusters]
+    personas = _personas(context, scope, clusters, labels, known.personas, _largest(tracks, plans))
+    people = [(cluster, label, personas.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
+    if lasting:
+        gallery.save(context.work, context.keystore, scope, known.joined(people))
+    return people
+
+
+def _personas(context: Context, scope: str, clusters, labels, taken, largest_px) -> dict:
+    """A synthetic person for everybody who is ever shown large enough to be given a face."""
+    if context.settings.render.engine != "swap":
+        return dict(taken)
+    needs = [
+        PersonaNeed(label, cluster.cluster_id, cluster.embedding, cluster.female, cluster.age, cluster.skin)
+        for cluster, label in zip(clusters, labels, strict=True)
+        if label not in taken and max(largest_px.get(key, 0.0) for key in cluster.tracks) >= context.settings.render.min_face_px
+    ]
+    if not needs:
+        return dict(taken)
+    people = context.models("people", "mesh", "embedder", "attributes").people
+    chosen = choose_personas(
+        needs,
+        people.bank,
+        people.embedding,
+        lambda label, n: context.keystore.draw(scope, label, n),
+        taken=taken,
+        together=_seen_together(clusters, labels),
+    )
+    return {**taken, **chosen}
+
+
+def _largest(tracks: dict[str, tuple[Track, ...]], plans: dict[str, VideoPlan]) -> dict[tuple[str, int], float]:
+    """The widest that each trusted track is ever shown, px."""
+    return {
+        (plans[output].video_id, track.track_no): float(np.max(track.box[:, 2] - track.box[:, 0]))
+        for output, video_tracks in tracks.items()
+        for track in video_tracks
+        if track.trusted
+    }
+
+
+def _seen_together(clusters: Sequence[Cluster], labels: Sequence[str]) -> list[frozenset[str]]:
+    """The labels of each video: people who could be compared side by side."""
+    by_video: dict[str, set[str]] = {}
+    for cluster, label in zip(clusters, labels, strict=True):
+        for video, _ in cluster.tracks:
+            by_video.setdefault(video, set()).add(label)
+    return [frozenset(group) for _, group in sorted(by_video.items())]
+
+
+def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], people) -> VideoRegions:
+    owner = {key: index for index, (cluster, _, _) in enumerate(people) for key in cluster.tracks}
+    present = sorted({owner[plan.video_id, t.track_no] for t in tracks if (plan.video_id, t.track_no) in owner}, key=lambda i: people[i][1])
+    number = {index: identity_no for identity_no, index in enumerate(present)}
+    identity_of = {t.track_no: number[owner[plan.video_id, t.track_no]] for t in tracks if (plan.video_id, t.track_no) in owner}
+    identities = tuple(
+        Identity(
+            identity_no,
+            people[index][1],
+            people[index][0].cluster_id,
+            people[index][2],
+            tuple(sorted(track for video, track in people[index][0].tracks if video == plan.video_id)),
+        )
+        for index, identity_no in number.items()
+    )
+    width, height = plan.facts.upright_size
+    return VideoRegions(plan.video_id, identities, tracks, cover(tracks, identity_of, context.settings, width=width, height=height))

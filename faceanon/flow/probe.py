@@ -1,0 +1,40 @@
+"""Step 1, per source: read it once for its digest and its packets, and lay down the plan of its segments."""
+
+from __future__ import annotations
+
+import json
+
+from faceanon.archive.sources import fetch_source
+from faceanon.core.ids import output_id, video_id
+from faceanon.core.jsonable import from_json, to_json
+from faceanon.core.records import SourceItem, VideoPlan
+from faceanon.flow import layout
+from faceanon.flow.job import Context
+from faceanon.flow.outcome import Row
+from faceanon.identity.keystore import scope_name
+from faceanon.media.probe import probe
+from faceanon.media.segments import plan_segments
+
+
+def run(context: Context, unit: Row) -> Row:
+    """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, frames, duration_s."""
+    item = from_json(SourceItem, unit["item"])
+    path, source = fetch_source(item.uri, context.scratch)
+    try:
+        facts, index = probe(path, context.settings.plan)
+    finally:
+        context.scratch.discard(path)
+    video = video_id(item.name, source.sha256)
+    scope = scope_name(context.settings, item, video)
+    output = output_id(video, context.settings.digest(), context.spec.keystore_id, scope)
+    plan = VideoPlan(video, item, source, facts, plan_segments(video, facts, index, context.settings.plan))
+    context.work.replace(layout.plan(output), json.dumps(to_json(plan)).encode())
+    return {
+        "output_id": output,
+        "video_id": video,
+        "scope_name": scope,
+        "segments": len(plan.segments),
+        "frames": sum(s.num_frames for s in plan.segments),
+        "duration_s": facts.duration_s,
+        "source": to_json(source),
+    }

@@ -1,0 +1,158 @@
+"""Step 4, per segment: paint what was decided and encode it, or promise that its packets are copied.
+
+A staged segment is keyed by the digest of its regions, so that a repair renders again exactly those segments that it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from faceanon.core.errors import AlreadyExists, SourceTruncated, VerificationFailed
+from faceanon.core.jsonable import from_json, to_json
+from faceanon.core.picture import Picture
+from faceanon.core.records import PaintRow, RegionTable, Segment, StagedSegment, VideoPlan, VideoRegions
+from faceanon.flow import layout
+from faceanon.flow.job import Context
+from faceanon.flow.outcome import Row
+from faceanon.flow.stopwatch import Stopwatch, timed
+from faceanon.identity.sealed import unpack_regions
+from faceanon.media.decode import read_pictures
+from faceanon.media.encode import SegmentWriter, can_write
+from faceanon.media.mixing import mixable
+from faceanon.render.engines import make_engine
+from faceanon.verify.painted import Kept, unpainted
+
+PAINT_CHECK_EVERY = 8  # frames between proofs that painted faces differ from the source
+
+
+def run(context: Context, unit: Row) -> Row:
+    """unit: {"output_id", "segment_no"}. Adds frames, copied, cpu."""
+    plan = context.plan(unit["output_id"])
+    regions = load_regions(context, unit["output_id"])
+    watch = Stopwatch()
+    staged = stage(context, unit["output_id"], plan, regions, plan.segments[unit["segment_no"]], watch)
+    return {"frames": staged.num_frames, "copied": staged.copied, "cpu": watch.rounded()}
+
+
+def load_regions(context: Context, output_id: str) -> VideoRegions:
+    name = layout.regions(output_id)
+    return unpack_regions(context.keystore.open_sealed(context.work.read(name), name))
+
+
+def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, segment: Segment, watch: Stopwatch) -> StagedSegment:
+    """The segment, staged; found again where an equal one was staged before."""
+    own = regions.regions.between(segment.first_frame, segment.stop_frame)
+    reason = why_encoded(plan, regions.regions, segment, context.settings.encode.copy_clean)
+    digest = regions_digest(own, reason)
+    record = layout.staged_record(output_id, segment.segment_no, digest)
+    if context.work.exists(record):
+        return from_json(StagedSegment, json.loads(context.work.read(record)))
+    if reason:
+        staged = _render(context, output_id, plan, regions, segment, own, reason, digest, watch)
+    else:
+        staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", "", 0, segment.num_frames)
+    try:
+        context.work.create(record, json.dumps(to_json(staged)).encode())
+    except AlreadyExists:
+        return from_json(StagedSegment, json.loads(context.work.read(record)))  # the first to finish is the one that counts
+    return staged
+
+
+def why_encoded(plan: VideoPlan, regions: RegionTable, segment: Segment, copy_clean: bool) -> str:
+    """The reason why this segment's packets cannot be copied; "" where they are."""
+    if len(regions.between(segment.first_frame, segment.stop_frame)):
+        return "faces"
+    if not copy_clean:
+        return "copying is off in the settings"
+    if not len(regions):
+        return ""  # no face in the whole video: nothing has to stand beside anything
+    return mixable(plan.facts) or ("" if segment.copyable else segment.not_copyable_because or "its ends are not clean keyframes")
+
+
+def regions_digest(regions: RegionTable, reason: str) -> str:
+    total = hashlib.sha256(reason.encode())
+    for column in fields(regions):
+        total.update(np.ascontiguousarray(getattr(regions, column.name)).tobytes())
+    return total.hexdigest()
+
+
+def _render(
+    context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, segment: Segment, own: RegionTable, reason: str, digest: str, watch: Stopwatch
+) -> StagedSegment:
+    can_write(plan.facts)
+    engine = _engine(context, regions, own, watch)
+    path = context.scratch.file(".nut")
+    source = watch.each("decode", read_pictures(context.source(plan.source), plan.facts, segment))
+    frames = 0
+    with watch.stage("render"), SegmentWriter(path, plan.facts, context.settings.encode) as writer:
+        kept = KeptFaces(own)
+        for picture, paints in engine.paint(kept.watch(source), own):
+            kept.check(picture, paints)
+            with watch.stage("encode"):
+                writer.write(picture)
+            frames += 1
+        with watch.stage("encode"):
+            writer.close()
+    if frames != segment.num_frames:
+        raise SourceTruncated(f"segment {segment.segment_no}: {frames} frames came out of {segment.num_frames}", source=plan.item.uri)
+    token = f"{socket.gethostname()}-{os.getpid()}"
+    name = layout.staged_file(output_id, segment.segment_no, digest, token)
+    sha256, size = file_digest(path), path.stat().st_size
+    context.work.delete(name)  # left by an earlier attempt of this very process
+    context.work.upload(path, name)
+    context.scratch.discard(path)
+    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, tuple(engine.summary()))
+
+
+def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):
+    settings = context.settings.render
+    if settings.engine != "swap" or not len(own):
+        return make_engine(settings, mesh=None, embedder=None, segmenter=None, portraits={})
+    models = context.models("mesh", "embedder", "segmenter", "people", "attributes")
+    seen = set(own.identity.tolist())
+    with watch.stage("portraits"):
+        portraits = {i.identity_no: models.people.portrait(i.persona) for i in regions.identities if i.persona is not None and i.identity_no in seen}
+    return make_engine(
+        settings, mesh=timed(models.mesh, "fit", watch, "mesh"), embedder=timed(models.embedder, "embed", watch, "check"), segmenter=models.segmenter, portraits=portraits
+    )
+
+
+class KeptFaces:
+    """A copy of some source faces, held until the frame comes out painted, to prove that they differ."""
+
+    def __init__(self, regions: RegionTable) -> None:
+        self._regions = regions
+        self._kept: dict[int, Kept] = {}
+
+    def watch(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
+        for picture in pictures:
+            if picture.index % PAINT_CHECK_EVERY == 0:
+                rows = self._regions.at(picture.index)
+                if len(rows):
+                    self._kept[picture.index] = Kept.of(picture, rows)
+            yield picture
+
+    def check(self, picture: Picture, paints: list[PaintRow]) -> None:
+        """Raises VerificationFailed where a region was not painted or a face's pixels are still the source's."""
+        rows = self._regions.at(picture.index)
+        missing = set(rows.track.tolist()) - {paint.track for paint in paints}
+        if missing:
+            raise VerificationFailed(f"frame {picture.index}: {len(missing)} regions were not painted")
+        kept = self._kept.pop(picture.index, None)
+        if kept is not None:
+            same = unpainted(kept, picture)
+            if same:
+                raise VerificationFailed(f"frame {picture.index}: {len(same)} faces still show the source's pixels")
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,70 @@
+"""Each phase is one Ray Data execution over rows of references.
+
+Why one execution a phase and not one long graph: the barriers are tables on storage anyway, and with a shuffle inside the graph
+Ray's per-operator reservation starves the actors on small clusters. Rows are materialised blocks of a few units, so that the read
+task (which needs a whole CPU of its own) is over before any actor takes one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from faceanon.core.errors import FaceanonError
+from faceanon.flow.job import JobSpec
+from faceanon.flow.outcome import Row
+from faceanon.rayflow.actors import StepActor
+from faceanon.rayflow.resources import Pool, pool_for
+
+log = logging.getLogger("faceanon")
+
+
+class RayExecutor:
+    """Needs `connect` to have been called."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._spec = spec
+
+    def map(self, phase: str, units: Sequence[Row]) -> Iterator[Row]:
+        """One row per unit. Raises the error of a step that stops the run."""
+        pool = pool_for(phase, len(units), self._spec.settings.run, ray.cluster_resources())
+        rows = ray.data.from_items([{"unit": json.dumps(unit)} for unit in units], override_num_blocks=_blocks(len(units), pool))
+        answers = rows.map_batches(
+            StepActor,
+            fn_constructor_args=(self._spec.to_row(), phase),
+            compute=ActorPoolStrategy(size=pool.actors),
+            batch_size=1,  # a unit is seconds to minutes of work
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus or None,
+            max_restarts=-1,  # attempts are bounded per unit in the store, not per actor
+            max_task_retries=-1,
+        )
+        for answer in answers.iter_rows():
+            row = json.loads(answer["row"])
+            if row["kind"] == "stop":
+                raise _stopped(row)
+            yield row
+
+
+def _blocks(units: int, pool: Pool) -> int:
+    """A few units a block: enough blocks to keep actors even, few enough for the driver (6.5 kB a block)."""
+    return max(1, min(units, max(pool.actors * 4, units // 16)))
+
+
+def _stopped(row: Row) -> FaceanonError:
+    error = FaceanonError(row["reason"], source=row["source"])
+    error.exit_code = row["exit_code"]
+    return error
+
+
+def connect(address: str | None) -> None:
+    """Join the cluster of `ray job submit` or RAY_ADDRESS; without one, start a local one."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
