@@ -26,7 +26,7 @@ from faceanon.ledger.known import known
 from faceanon.ledger.records import new_run
 from faceanon.models.catalog import check_licences
 
-SWAP_LICENCE = "swap paints people from weights distilled from StyleGAN2/FFHQ: non-commercial use only (licences = \"commercial\" refuses them; blur, pixelate and fill stay)"
+SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

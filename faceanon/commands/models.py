@@ -23,5 +23,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['name']:<22} {row['task']:<34} {row['licence']:<46} {row['size'] / 1e6:>6.1f} MB  {row['sha256'][:12]}  {row['carrier']}{'  cached' if row['cached'] else ''}")
+        cached = "  cached" if row["cached"] else ""
+        print(f"{row['name']:<22} {row['task']:<34} {row['licence']:<46} {row['size'] / 1e6:>6.1f} MB  {row['sha256'][:12]}  {row['carrier']}{cached}")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,8 +53,9 @@ class JobSpec:
 class Context:
     """One process's tools for one run. Close it, or use it in a `with`, so that scratch is emptied."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, loader: Callable[..., Models] = load_models) -> None:
         self.spec = spec
+        self._loader = loader
         self.settings = spec.settings
         self._models: dict[frozenset[str], Models] = {}
         self._sources: dict[str, Path] = {}
@@ -84,7 +86,7 @@ class Context:
         """The models named, loaded once per process."""
         wanted = frozenset(need)
         if wanted not in self._models:
-            self._models[wanted] = load_models(self.settings, need=wanted)
+            self._models[wanted] = self._loader(self.settings, need=wanted)
         return self._models[wanted]
 
     def source(self, source: SourceVersion) -> Path:

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from faceanon.core.errors import FaceanonError
-from faceanon.flow.job import JobSpec
+from faceanon.core.errors import FaceanonError, KeystoreUnavailable
+from faceanon.flow.job import Context, JobSpec
 from faceanon.flow.outcome import Row
 from faceanon.rayflow.actors import StepActor
 from faceanon.rayflow.resources import Pool, pool_for
@@ -68,3 +69,24 @@ def connect(address: str | None) -> None:
     context.execution_options.preserve_order = False
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
+
+
+def check_nodes(spec: JobSpec) -> None:
+    """Every node must see the run's keystore. Raises KeystoreUnavailable before any work starts."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    if len(nodes) < 2:
+        return  # the driver has read it on the only node that works
+    answers = ray.get([_keystore_of_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(spec.to_row()) for node in nodes])
+    for node, reason in zip(nodes, answers, strict=True):
+        if reason:
+            raise KeystoreUnavailable(f"node {node[:12]}: {reason}", source=spec.key_file)
+
+
+@ray.remote(num_cpus=0)
+def _keystore_of_node(spec: str) -> str:
+    """Why this node cannot take part; "" where it can."""
+    try:
+        with Context(JobSpec.from_row(spec)) as context:
+            return "" if context.keystore.keystore_id else "an empty keystore"
+    except FaceanonError as error:
+        return error.reason

@@ -1,0 +1,35 @@
+# `make demo` and `make test` work on a fresh machine: both set up .venv and the weights first. A second set-up costs seconds.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test test-all lint clean
+
+setup: $(VENV)/.installed $(VENV)/.weights
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("faceanon needs Python 3.11 or newer: got %d.%d (make PYTHON=python3.11)" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(VENV)/.weights: $(VENV)/.installed faceanon/models/registry.py
+	$(BIN)/faceanon models fetch
+	touch $@
+
+demo: setup
+	$(BIN)/faceanon demo --output demo
+
+test: setup lint
+	$(BIN)/python -m pytest -m 'not long'
+
+test-all: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,115 @@
+"""`faceanon bench CLIP...`: CPU seconds a frame by stage, beside plain decode and plain decode + encode of the same clip in the same run.
+
+Rounds alternate, so that a noisy machine disturbs both sides alike; medians are printed, and ratios, which travel better than seconds.
+Every model runs on one thread; decoders and encoders as in the job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from faceanon.archive.plan import Work
+from faceanon.archive.store import open_store
+from faceanon.commands.progress import Quiet
+from faceanon.core.records import SourceItem, VideoFacts
+from faceanon.core.settings import Settings, load
+from faceanon.flow import driver
+from faceanon.flow.job import Context, JobSpec
+from faceanon.flow.local import LocalExecutor
+from faceanon.identity.keystore import Keystore, scope_names
+from faceanon.ledger.records import new_run
+from faceanon.media.decode import read_pictures
+from faceanon.media.encode import SegmentWriter
+from faceanon.media.probe import probe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
+    parser.add_argument("--engine", choices=("swap", "blur", "pixelate", "fill"), default="swap")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--settings", type=Path, metavar="FILE.toml")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    base = load(arguments.settings) if arguments.settings else Settings()
+    settings = base.with_values(render__engine=arguments.engine)
+    reports = [measure(clip, settings, arguments.rounds) for clip in arguments.clips]
+    print(json.dumps(reports, indent=2) if arguments.format == "json" else "\n\n".join(_table(report) for report in reports))
+    return 0
+
+
+def measure(clip: Path, settings: Settings, rounds: int) -> dict[str, Any]:
+    """Medians over the rounds, CPU ms a frame."""
+    facts, _ = probe(clip, settings.plan)
+    jobs, decodes, encodes = [], [], []
+    for number in range(rounds + 1):
+        job, decoded, encoded = _job(clip, settings), _plain(clip, facts, settings, encode=False), _plain(clip, facts, settings, encode=True)
+        if number:  # the first round loads models and code
+            jobs.append(job)
+            decodes.append(decoded)
+            encodes.append(encoded)
+    frames = facts.num_frames_from_content
+    stages = {stage: statistics.median(job["cpu_seconds"].get(stage, 0.0) for job in jobs) * 1000 / frames for stage in sorted(jobs[0]["cpu_seconds"])}
+    total = statistics.median(job["cpu_total_s"] for job in jobs) * 1000 / frames
+    floor = statistics.median(encodes) * 1000 / frames
+    faces = jobs[0]["face_frames"] / frames
+    return {
+        "clip": clip.name,
+        "engine": settings.render.engine,
+        "size": f"{facts.upright_size[0]}x{facts.upright_size[1]}",
+        "frames": frames,
+        "faces_a_frame": round(faces, 3),
+        "cpu_ms_a_frame": {stage: round(value, 3) for stage, value in stages.items()},
+        "total_ms": round(total, 3),
+        "plain_decode_ms": round(statistics.median(decodes) * 1000 / frames, 3),
+        "plain_decode_encode_ms": round(floor, 3),
+        "ratio": round(total / floor, 3),
+        "ratios": [round(job["cpu_total_s"] / encoded, 3) for job, encoded in zip(jobs, encodes, strict=True)],
+    }
+
+
+def _job(clip: Path, settings: Settings) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder:
+        out = open_store(f"{folder}/out")
+        item = SourceItem(str(clip.resolve()), clip.name)
+        keystore = Keystore.open(Path(folder) / "keystore.json", create=True)
+        keystore.ensure_scopes(scope_names(settings, [item]))
+        spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), keystore.keystore_id, settings, new_run(settings, keystore.keystore_id, command="bench"))
+        with Context(spec) as context:
+            began = time.process_time()
+            summary = driver.run(context, LocalExecutor(context), Work(new=(item,), done=(), refused=(), rejected=()), Quiet())
+            summary["cpu_total_s"] = time.process_time() - began
+    return summary
+
+
+def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -> float:
+    """CPU seconds of decoding, or of decoding and encoding with the job's own settings."""
+    began = time.process_time()
+    if not encode:
+        for _ in read_pictures(clip, facts, None):
+            pass
+    else:
+        with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder, SegmentWriter(Path(folder) / "plain.nut", facts, settings.encode) as writer:
+            for picture in read_pictures(clip, facts, None):
+                writer.write(picture)
+            writer.close()
+    return time.process_time() - began
+
+
+def _table(report: dict[str, Any]) -> str:
+    lines = [f"{report['clip']}  {report['size']}  {report['frames']} frames  {report['faces_a_frame']} faces a frame  engine {report['engine']}"]
+    lines += [f"  {stage:<12} {value:8.2f} ms CPU a frame" for stage, value in report["cpu_ms_a_frame"].items()]
+    lines += [
+        f"  {'total':<12} {report['total_ms']:8.2f}",
+        f"  {'decode':<12} {report['plain_decode_ms']:8.2f}   plain",
+        f"  {'+ encode':<12} {report['plain_decode_encode_ms']:8.2f}   plain, same settings",
+        f"  ratio to plain decode + encode: {report['ratio']:.2f}  (rounds: {', '.join(f'{r:.2f}' for r in report['ratios'])})",
+    ]
+    return "\n".join(lines)
