@@ -1,0 +1,91 @@
+"""A committed record, or a run's summary, as rows of the tables. Pure; a row's date is its record's, not the day of the fold."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+Rows = dict[str, list[dict]]
+
+
+def rows_of(record: dict) -> Rows:
+    """Rows that a record adds: `videos` and `models` are upserted by name and by model_id, the others appended."""
+    moment = datetime.fromisoformat(record["committed_at"])
+    day = {"ingest_date": moment.date()}
+    origin = {**{k: record.get(k) for k in ("record_id", "video_id", "output_id", "name")}, "run_id": record["run"]["run_id"], **day}
+    rows: Rows = {
+        "commits": [{**origin, "seq": record["seq"], "kind": record["kind"], "stage": record.get("stage"), "reason": record.get("reason"), "committed_at": moment}],
+        "videos": [_video(record, origin, moment)],
+        "verdicts": [_verdict(record, origin, moment)] if record["verdict"] else [],
+    }
+    if record["kind"] == "published":
+        source = record["source"]["sha256"]
+        rows["outputs"] = [_output(record, origin, moment)]
+        rows["segments"] = [{**origin, "in_sha256": source, **segment} for segment in record["segments"]]
+        rows["shots"] = [{**origin, **shot} for shot in record["shots"]]
+        rows["tracks"] = [{**origin, **track} for track in record["tracks"]]
+        rows["models"] = [model_row(model, moment.date()) for model in record["models"]]
+    return rows
+
+
+def run_row(run: dict, summary: dict | None) -> dict:
+    """A run, from the block that every record carries and, where it came to its end, from its summary."""
+    summary = summary or {}
+    ended = summary.get("ended_at")
+    started = datetime.fromisoformat(run["started_at"])
+    return {
+        "run_id": run["run_id"],
+        "state": summary.get("state", "ended" if ended else "unfinished"),
+        "started_at": started,
+        "ended_at": datetime.fromisoformat(ended) if ended else None,
+        "actor": run["actor"],
+        "code_version": run["code_version"],
+        "config_sha256": run["settings_digest"],
+        "config_json": run["settings_json"],
+        "scope": run["scope"],
+        "keystore_id": run["keystore_id"],
+        "ray_version": run["ray_version"],
+        "host_class": run["host_class"],
+        "published": _count(summary.get("published")),
+        "quarantined": _count(summary.get("quarantined")),
+        "ingest_date": started.date(),
+    }
+
+
+def model_row(model: dict, day: date) -> dict:
+    names = ("model_id", "name", "version", "format", "licence", "source", "task")
+    return {**{n: model.get(n) for n in names}, "ingest_date": day}
+
+
+def _count(value: object) -> int | None:
+    """A summary may give a number, or a list of names."""
+    return len(value) if isinstance(value, list | tuple | dict) else value  # type: ignore[return-value]
+
+
+def _video(record: dict, origin: dict, moment: datetime) -> dict:
+    source, facts = record["source"], record["facts"] or {}
+    return {
+        **origin,
+        "state": record["kind"],
+        "stage": record.get("stage"),
+        "reason": record.get("reason"),
+        "seq": record["seq"],
+        "uri": source["uri"],
+        "collection": record["collection"],
+        "tags": record["tags"],
+        "store_version_id": source["version"] or None,
+        "size": source["size"] if source["size"] >= 0 else None,
+        "sha256": source["sha256"] or None,
+        **{k: facts.get(k) for k in ("container", "codec", "duration_us", "fps_num", "fps_den", "w", "h", "rotation", "frames")},
+        "ingested_at": moment,
+    }
+
+
+def _verdict(record: dict, origin: dict, moment: datetime) -> dict:
+    return {**origin, "verdict_id": record["record_id"], **record["verdict"], "at": moment}
+
+
+def _output(record: dict, origin: dict, moment: datetime) -> dict:
+    facts = {k: v for k, v in record["output"].items() if k != "object"}
+    words = ("seq", "engine", "scope", "settings_digest", "keystore_id", "people", "faces")
+    models = [m["model_id"] for m in record["models"]]
+    return {**origin, **{w: record[w] for w in words}, **facts, "state": "current", "superseded_by": None, "model_ids": models, "committed_at": moment}
