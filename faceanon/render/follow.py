@@ -1,0 +1,145 @@
+"""What the mesh says of one track, frame by frame; whether a face or only its colours are shown; and the mesh without its jitter.
+
+A frame is good where the mesh surely lies on a face that can be painted. The state changes rarely: to OBSCURED only where more than
+GAP frames in a row are bad, back to a face only where RUN frames in a row are good. Shorter gaps are bridged between
+the good meshes on both sides. At a track's end a gap is never bridged, for nothing on its far side says where the face went: obscured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core import geometry
+from faceanon.core.settings import RenderSettings
+from faceanon.render import align
+from faceanon.render import topology as topo
+
+LOOKAHEAD = 10  # frames known after the one that is decided
+GAP, RUN = 5, 8
+REACH = 5  # frames on each side that smooth a mesh
+_SLACK = 0.85  # a face that is shown stays shown down to this share of what starting one asks for
+_POSE = np.setdiff1d(np.arange(topo.POINTS), topo.LIPS)[::3]  # enough to find a pose
+_QUICK = list(topo.LIPS + topo.RIGHT_EYE + topo.LEFT_EYE)  # move faster than the rest of a face
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One region of one frame as the mesh sees it."""
+
+    mesh: NDArray[np.float32] | None  # (468, 3) px of the picture; None where it does not lie on the face
+    face: NDArray[np.float32]  # (4,) the region's face box
+    starts: bool  # good enough to start showing a face
+    stays: bool  # good enough to go on
+
+
+def judge(
+    mesh: NDArray[np.float32] | None, score: float, face: NDArray[np.float32], points: NDArray[np.float32], size: tuple[int, int], settings: RenderSettings
+) -> Sight:
+    """size: (width, height) of the picture. Every rule asks a little less of a face that is already shown."""
+    if mesh is None or not np.all(np.isfinite(mesh)) or not _lies_on(mesh, face, points) or _outside(mesh, size) > 0.3:
+        return Sight(None, face, False, False)
+    width = float(face[2] - face[0])
+    yaw = align.yaw_deg(mesh)
+    starts = width >= settings.min_face_px and score >= settings.min_mesh_score and yaw <= settings.max_yaw_deg
+    stays = width >= settings.min_face_px * _SLACK and score >= settings.min_mesh_score * _SLACK and yaw <= settings.max_yaw_deg + 5
+    return Sight(mesh, face, starts, stays)
+
+
+def _lies_on(mesh: NDArray[np.float32], face: NDArray[np.float32], points: NDArray[np.float32]) -> bool:
+    low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
+    hull = np.concatenate([low, high])[None].astype(np.float32)
+    if geometry.iou(hull, face[None])[0, 0] < 0.45:
+        return False
+    span = topo.eye_distance(mesh)
+    if not 0.3 < span / max(float(high[0] - low[0]), float(high[1] - low[1]) * 0.7, 1e-6) < 1.2:
+        return False
+    if not np.all(np.isfinite(points)):
+        return True
+    own = np.stack([mesh[list(topo.RIGHT_EYE), :2].mean(0), mesh[list(topo.LEFT_EYE), :2].mean(0), mesh[topo.NOSE_TIP, :2], mesh[61, :2], mesh[291, :2]])
+    return bool(np.linalg.norm(own - points, axis=1).mean() < 0.35 * span)
+
+
+def _outside(mesh: NDArray[np.float32], size: tuple[int, int]) -> float:
+    """Share of vertices outside the picture."""
+    return float(np.any((mesh[:, :2] < 0) | (mesh[:, :2] > np.array(size)), axis=1).mean())
+
+
+def shows_face(showed: bool | None, coming: Sequence[Sight], goes_on: bool) -> bool:
+    """Whether this frame shows a face. coming: this frame's sight and the next ones' of the track; goes_on: more follow that are not known yet."""
+    if not showed:
+        run = coming[:RUN]
+        return all(s.starts for s in run) and (len(run) == RUN or not goes_on)
+    gap = next((i for i, s in enumerate(coming) if s.stays), len(coming))
+    return gap <= GAP and gap < len(coming)
+
+
+def settled_mesh(frame: int, sights: Mapping[int, Sight]) -> NDArray[np.float32] | None:
+    """(468, 3) the mesh of a frame that shows a face: smoothed over its neighbours, or put between them where the frame's own is missing."""
+    near = {f: sights[f] for f in range(frame - REACH, frame + REACH + 1) if f in sights and sights[f].stays}
+    own = near[frame].mesh if frame in near else _between(frame, near, sights[frame].face)
+    if own is None:
+        return None
+    meshes = {f: s.mesh for f, s in near.items() if s.mesh is not None}
+    meshes[frame] = own
+    return _smooth(frame, meshes)
+
+
+def _between(frame: int, near: Mapping[int, Sight], face: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Meshes of both sides, each carried over by how its face box moved, mixed by their nearness in time."""
+    before, after = max((f for f in near if f < frame), default=None), min((f for f in near if f > frame), default=None)
+    sides = [f for f in (before, after) if f is not None]
+    if not sides:
+        return None
+    carried = [_carry(near[f], face) for f in sides]
+    if len(sides) == 1:
+        return carried[0]
+    share = (frame - sides[0]) / (sides[1] - sides[0])
+    return ((1 - share) * carried[0] + share * carried[1]).astype(np.float32)
+
+
+def _carry(sight: Sight, face: NDArray[np.float32]) -> NDArray[np.float32]:
+    was, now = sight.face, face
+    scale = float(np.sqrt(max((now[2] - now[0]) * (now[3] - now[1]), 1.0) / max((was[2] - was[0]) * (was[3] - was[1]), 1.0)))
+    centre_was, centre_now = (was[:2] + was[2:]) / 2, (now[:2] + now[2:]) / 2
+    moved = sight.mesh * scale
+    moved[:, :2] += centre_now - centre_was * scale
+    return moved.astype(np.float32)
+
+
+def _smooth(frame: int, meshes: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Shape: neighbours in this frame's pose, averaged. Pose: a local parabola through theirs, so that steady motion and turns are not dragged."""
+    frames = np.array(sorted(meshes))
+    if len(frames) == 1:
+        return meshes[frame]
+    own = meshes[frame]
+    apart = frames - frame
+    shape, quick = np.zeros_like(own, np.float64), np.zeros((len(_QUICK), 3))
+    slow_share, quick_share = _gauss(apart, 2.0), _gauss(apart, 0.6)
+    for f, a, b in zip(frames, slow_share, quick_share, strict=True):
+        turn, shift = align.similarity3(meshes[f][_POSE], own[_POSE])
+        posed = meshes[f] @ turn.T + shift
+        shape += a * posed
+        quick += b * posed[_QUICK]
+    shape[_QUICK] = quick
+    settled = np.zeros_like(shape)
+    for f, c in zip(frames, _parabola(apart), strict=True):
+        turn, shift = align.similarity3(shape[_POSE], meshes[f][_POSE])
+        settled += c * (shape @ turn.T + shift)
+    return settled.astype(np.float32)
+
+
+def _gauss(apart: NDArray, sigma: float) -> NDArray:
+    weight = np.exp(-0.5 * (apart / sigma) ** 2)
+    return weight / weight.sum()
+
+
+def _parabola(apart: NDArray) -> NDArray:
+    """(n,) shares that give the value at 0 of the local parabola (a line, or a mean, where there are too few frames)."""
+    order = min(2, len(apart) - 1)
+    basis = np.stack([apart.astype(float) ** k for k in range(order + 1)], axis=1)
+    root = np.sqrt(_gauss(apart, 2.5))[:, None]
+    return (np.linalg.pinv(basis * root) * root.T)[0]

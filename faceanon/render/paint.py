@@ -1,0 +1,87 @@
+"""Paints one new face into one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Image, Picture
+from faceanon.render import align
+from faceanon.render import topology as topo
+from faceanon.render.blend import relight
+from faceanon.render.texture import ALPHA, FOREHEAD, LEVELS, SKIN, Texture
+from faceanon.render.warp import dense_map
+
+WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
+PxBox = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A new face, ready to be pasted at (x0, y0)."""
+
+    x0: int
+    y0: int
+    image: Image
+    alpha: NDArray[np.float32]  # (h, w) 0..1
+
+    @property
+    def box(self) -> PxBox:
+        h, w = self.alpha.shape
+        return (self.x0, self.y0, self.x0 + w, self.y0 + h)
+
+    def over(self, picture: Picture, face: NDArray[np.float32]) -> Picture:
+        """A copy of the picture's planes with the patch on it: what the check looks at. Only the surroundings of `face` need be true."""
+        tried = Picture(picture.index, picture.pts, tuple(p.copy() for p in picture.planes), picture.format)
+        tried.paste(self.x0, self.y0, self.image, self.alpha)
+        return tried
+
+
+def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float) -> Patch | None:
+    """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture."""
+    vertices = align.target_vertices(mesh, texture, beta, topo.openness(mesh))
+    face_px = float(np.ptp(vertices[:, 0]))
+    box = _box_of(vertices, picture)
+    if box is None:
+        return None
+    old = picture.crop(box)
+    h, w = old.shape[:2]
+    k = min(1.0, WORK_FACE_PX / max(face_px, 1.0))
+    size = (max(2, round(w * k)), max(2, round(h * k)))
+    work = old if k == 1.0 else cv2.resize(old, size, interpolation=cv2.INTER_AREA)
+    scale = np.array([size[0] / w, size[1] / h, k], np.float32)
+    local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
+    image, alpha = _render(work, local, texture, face_px * k, topo.openness(mesh))
+    if k != 1.0:
+        image, alpha = cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
+    return Patch(box[0], box[1], image, alpha)
+
+
+def _box_of(vertices: NDArray[np.float32], picture: Picture) -> PxBox | None:
+    low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
+    margin = 0.08 * (high - low) + 2
+    x0, y0 = np.maximum(np.floor(low - margin), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(high + margin), [picture.width, picture.height]).astype(int)
+    return (int(x0), int(y0), int(x1), int(y1)) if x1 - x0 >= 4 and y1 - y0 >= 4 else None
+
+
+def _render(old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float) -> tuple[Image, NDArray[np.float32]]:
+    level = _level(vertices, texture)
+    shrink = np.float32(1 / (1 << level))
+    source = (texture.layout + 0.5) * shrink - 0.5
+    map_x, map_y, inside = dense_map(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
+    new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px)
+    alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
+    alpha = cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px))
+    return lit, np.minimum(alpha, 1)
+
+
+def _level(vertices: NDArray[np.float32], texture: Texture) -> int:
+    """The smallest texture that is still at least as large as the face in the frame."""
+    ratio = topo.eye_distance(texture.layout) / max(topo.eye_distance(vertices), 1.0)
+    return int(np.clip(np.floor(np.log2(max(ratio, 1.0)) + 0.3), 0, LEVELS - 1))

@@ -1,0 +1,144 @@
+"""A synthetic person made ready to be warped: every expression laid out on one flat texture with one set of triangles.
+
+The layout is the person's own face with the mouth held open, so hardly anything is stretched. The upper face is always variant 0's, so
+that eyes and brows stay the same person's whatever the mouth does; the lower face is the variant's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Image
+from faceanon.core.portrait import Portrait
+from faceanon.render import topology as topo
+from faceanon.render.warp import dense_map
+
+SIDE_PX = 512  # of the largest texture
+MARGIN = 0.06
+LEVELS = 3
+
+# channels of `weights`
+SKIN, ALPHA, FOREHEAD = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Texture:
+    """levels[k] has SIDE_PX >> k px a side."""
+
+    layout: NDArray[np.float32]  # (468, 2) px of level 0
+    triangles: NDArray[np.int32]  # (T, 3)
+    faces: tuple[tuple[Image, ...], ...]  # by level, then variant
+    weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 3) uint8: SKIN, ALPHA, FOREHEAD
+    openness: NDArray[np.float32]  # (V,)
+    meshes: NDArray[np.float32]  # (V, 468, 3) of the portrait
+    inward: NDArray[np.float32]  # (468,) 0 on the face's outline, 1 well inside
+
+    def face(self, level: int, openness: float) -> Image:
+        """The texture for a mouth as open as that: the two nearest variants mixed."""
+        images = self.faces[level]
+        high = int(np.clip(np.searchsorted(self.openness, openness), 1, max(1, len(images) - 1)))
+        if len(images) == 1 or openness <= self.openness[0]:
+            return images[0]
+        span = max(float(self.openness[high] - self.openness[high - 1]), 1e-6)
+        share = min(1.0, (openness - float(self.openness[high - 1])) / span)
+        return cv2.addWeighted(images[high - 1], 1 - share, images[high], share, 0)
+
+    def mesh(self, openness: float) -> NDArray[np.float32]:
+        """(468, 3) the person's shape with a mouth as open as that."""
+        share = np.interp(openness, self.openness, np.arange(len(self.openness)))
+        low = min(int(share), len(self.openness) - 1)
+        high = min(low + 1, len(self.openness) - 1)
+        return ((1 - (share - low)) * self.meshes[low] + (share - low) * self.meshes[high]).astype(np.float32)
+
+
+def prepare(portrait: Portrait) -> Texture:
+    """Lay a portrait out."""
+    layout, triangles = _layout(portrait.meshes[0])
+    full = SIDE_PX
+    variants = [_lay(image, mesh, layout, triangles) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
+    lower = _lower_face(layout)[..., None]
+    faces = [variants[0]] + [np.rint(v * lower + variants[0] * (1 - lower)).astype(np.uint8) for v in variants[1:]]
+    weights = np.rint(255 * np.stack(_weights(layout), axis=2)).astype(np.uint8)
+    inside = _depth(layout)
+    rows, columns = np.clip(layout[:, 1].astype(int), 0, full - 1), np.clip(layout[:, 0].astype(int), 0, full - 1)
+    inward = np.clip(inside[rows, columns] / 0.2, 0, 1).astype(np.float32)
+    inward[list(topo.OVAL)] = 0
+    shrink = [lambda im, k=k: im if k == 0 else cv2.resize(im, (full >> k, full >> k), interpolation=cv2.INTER_AREA) for k in range(LEVELS)]
+    return Texture(
+        layout, triangles, tuple(tuple(s(f) for f in faces) for s in shrink), tuple(s(weights) for s in shrink),
+        portrait.openness.astype(np.float32), portrait.meshes, inward,
+    )  # fmt: skip
+
+
+def _layout(mesh: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The mesh upright, mouth open, filling the texture's square."""
+    flat = mesh[:, :2].astype(np.float64)
+    axis = flat[263] - flat[33]
+    angle = np.arctan2(axis[1], axis[0])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    flat = topo.with_open_mouth((flat @ turn.T).astype(np.float32))
+    low, high = flat.min(0), flat.max(0)
+    scale = SIDE_PX * (1 - 2 * MARGIN) / (high - low).max()
+    layout = ((flat - (low + high) / 2) * scale + SIDE_PX / 2).astype(np.float32)
+    return layout, topo.triangulate(layout)
+
+
+def _lay(image: Image, mesh: NDArray[np.float32], layout: NDArray[np.float32], triangles: NDArray[np.int32]) -> Image:
+    """One variant's picture on the texture; px outside the mesh are the border's colours drawn outwards."""
+    map_x, map_y, inside = dense_map(layout, mesh[:, :2], triangles, (SIDE_PX, SIDE_PX))
+    span = np.linalg.norm(mesh[33, :2] - mesh[263, :2]) / np.linalg.norm(layout[33] - layout[263])
+    if span > 1.5:
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 * span)
+    laid = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.inpaint(laid, (~inside).astype(np.uint8), 3, cv2.INPAINT_TELEA) if not inside.all() else laid
+
+
+def _polygon(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) float32 1 inside."""
+    canvas = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    cv2.fillPoly(canvas, [np.rint(points * 16).astype(np.int32)], 1, shift=4)
+    return canvas.astype(np.float32)
+
+
+def _depth(layout: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) distance to the face's outline over the face's width, 0 outside."""
+    inside = _polygon(layout[list(topo.OVAL)]).astype(np.uint8)
+    width = float(np.linalg.norm(layout[234] - layout[454]))
+    return cv2.distanceTransform(inside, cv2.DIST_L2, 5) / width
+
+
+def _lower_face(layout: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) 1 below the nose, 0 above the nose's wings' top."""
+    y = np.arange(SIDE_PX, dtype=np.float32)[:, None]
+    top, bottom = layout[195, 1], layout[2, 1]
+    return np.repeat(_step((y - top) / (bottom - top)), SIDE_PX, axis=1)
+
+
+def _step(t: NDArray[np.float32]) -> NDArray[np.float32]:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _weights(layout: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    depth = _depth(layout)
+    wide = float(np.linalg.norm(layout[33] - layout[263]))
+    features = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    for ring in (topo.RIGHT_LID, topo.LEFT_LID, topo.OUTER_LIPS):
+        features = np.maximum(features, _polygon(layout[list(ring)]))
+    for ring in (topo.RIGHT_BROW, topo.LEFT_BROW):
+        features = np.maximum(features, _polygon(cv2.convexHull(layout[list(ring)])[:, 0]))
+    for tip in (98, 327):
+        cv2.circle(features, tuple(int(v) for v in layout[tip]), int(0.06 * wide), 1.0, -1)
+    features = cv2.GaussianBlur(cv2.dilate(features, np.ones((9, 9))), (0, 0), 0.03 * wide)
+    skin = np.clip((1 - 1.6 * features), 0, 1) * _step(depth / 0.06)
+    y = np.arange(SIDE_PX, dtype=np.float32)[:, None]
+    brow = layout[list(topo.RIGHT_BROW + topo.LEFT_BROW), 1].min()
+    forehead = np.repeat(_step((brow - y) / (0.12 * wide) + 0.3), SIDE_PX, axis=1)  # 1 above the brows
+    # the fade is wider at the top, where the hair line is near, than at cheeks and chin
+    fade = 0.055 + 0.06 * forehead
+    alpha = _step((depth - 0.012) / fade)
+    return skin, alpha, forehead

@@ -1,0 +1,46 @@
+"""Piecewise affine warps as one dense map: triangles are drawn by number, and each px takes its triangle's affine."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SHIFT = 3  # fractional bits of drawn corners
+
+
+def dense_map(
+    target: NDArray[np.float32], source: NDArray[np.float32], triangles: NDArray[np.int32], size: tuple[int, int], depth: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """For each px of a (height, width) target: where it comes from in the source, x and y (H, W) float32, and whether a triangle holds it.
+
+    target, source (N, 2) px; depth (N,) larger is farther: nearer triangles are drawn over farther ones.
+    """
+    height, width = size
+    number = np.full((height, width), -1, np.int32)
+    corners = target[triangles]  # (T, 3, 2)
+    order = range(len(triangles)) if depth is None else np.argsort(-depth[triangles].mean(1), kind="stable")
+    drawn = np.rint((corners) * (1 << _SHIFT)).astype(np.int32)
+    for i in order:
+        cv2.fillConvexPoly(number, drawn[i], int(i), shift=_SHIFT)
+    affine = _affines(corners, source[triangles])
+    inside = number >= 0
+    picked = affine[np.where(inside, number, 0)]  # (H, W, 6)
+    x = np.arange(width, dtype=np.float32)[None, :]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    map_x = picked[..., 0] * x + picked[..., 1] * y + picked[..., 2]
+    map_y = picked[..., 3] * x + picked[..., 4] * y + picked[..., 5]
+    return map_x, map_y, inside
+
+
+def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, 6) float32: source x = a x + b y + c, source y = d x + e y + f, from corners (T, 3, 2) each."""
+    t, s = target.astype(np.float64), source.astype(np.float64)
+    u, v = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    area = np.where(np.abs(area) < 1e-3, 1e-3, area)  # a flat triangle covers no px of its own
+    p, q = s[:, 1] - s[:, 0], s[:, 2] - s[:, 0]
+    a = (p * v[:, 1:] - q * u[:, 1:]) / area[:, None]  # d source / dx, (T, 2)
+    b = (q * u[:, :1] - p * v[:, :1]) / area[:, None]  # d source / dy
+    c = s[:, 0] - a * t[:, 0, :1] - b * t[:, 0, 1:]
+    return np.stack([a[:, 0], b[:, 0], c[:, 0], a[:, 1], b[:, 1], c[:, 1]], axis=1).astype(np.float32)
