@@ -1,0 +1,148 @@
+"""Which synthetic person everybody becomes.
+
+`choose_personas` walks the people in order of label, so the order in which they are given does not matter. For each it makes keyed
+draws among the people of the bank who look about as old, as dark and as female, and takes the first mixture that is nobody's:
+far from the original, unlike everyone it may be seen beside, and not used in the scope before. Published people (`taken`) keep
+theirs. All chance comes from `draw`; the embeddings decide only which draws are refused.
+
+Persona.attempt tells how it went: below ATTEMPTS every rule holds. LIKE_ANOTHER: nothing fitting was left, this one is far from its
+original but resembles somebody it is seen beside. TOO_NEAR: every candidate was near the original, this is the farthest of
+them; whoever paints must take a stronger engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.records import Persona
+
+ATTEMPTS = 12  # candidates looked at before the rules give way
+LIKE_ANOTHER = ATTEMPTS
+TOO_NEAR = ATTEMPTS + 1
+FAR_FROM_ORIGINAL = 0.69  # 1.15 times the distance below which dlib's embedder says "the same person"
+FAR_FROM_OTHERS = 0.55
+POOL = 16  # people of the bank among whom the first draw is made; two more at each attempt
+AGE_BAND_YEARS = 8.0
+SURE_OF_SEX = 0.2  # how far from 0.5
+MIX_PERCENT = (25, 50)  # share of the partner
+
+Embedding = NDArray[np.float32]  # (D,)
+Seen = list[tuple[float, float, Persona]]  # refused candidates: distance to the original, to the nearest other, who
+
+
+@dataclass(frozen=True)
+class PersonaNeed:
+    """Somebody who needs a new face. Numbers are NaN, and the embedding None, where nothing is known."""
+
+    label: str
+    cluster_id: str
+    embedding: Embedding | None
+    female: float  # 0..1 apparent
+    age: float  # apparent years
+    skin: tuple[float, float, float]  # CIE L*, a*, b*
+
+
+class BankFacts(Protocol):
+    """What is known of the people of the bank, a row each."""
+
+    female: NDArray[np.float32]  # (B,) 0..1
+    age: NDArray[np.float32]  # (B,) years
+    skin: NDArray[np.float32]  # (B, 3) CIE L*, a*, b*
+
+
+def choose_personas(
+    needs: Sequence[PersonaNeed],
+    bank: BankFacts,
+    embedding_of: Callable[[Persona], Embedding],
+    draw: Callable[[str, int], int],
+    *,
+    taken: Mapping[str, Persona] | None = None,
+    together: Sequence[frozenset[str]] = (),
+) -> dict[str, Persona]:
+    """A persona for the label of every need; those in `taken` come back unchanged.
+
+    draw(label, n): the n-th number of a label's keyed stream, large and not negative. together: groups of labels that may be compared.
+    """
+    chosen = dict(taken or {})
+    beside = _beside(together)
+    bases, pairs = {persona.base for persona in chosen.values()}, {_pair(persona.base, persona.partner) for persona in chosen.values()}
+    for need in sorted(needs, key=lambda n: n.label):
+        if need.label in chosen:
+            continue
+        others = [embedding_of(chosen[label]) for label in sorted(beside.get(need.label, ())) if label in chosen]
+        persona = chosen[need.label] = _choose(need, _candidates(need, bank, draw, bases, pairs), embedding_of, others)
+        bases.add(persona.base)
+        pairs.add(_pair(persona.base, persona.partner))
+    return {need.label: chosen[need.label] for need in needs}
+
+
+def fitting(need: PersonaNeed, bank: BankFacts) -> NDArray[np.int64]:
+    """Rows of the bank, best fit first: of the apparent sex, then by skin within the band of age, then the rest by age."""
+    rows = np.arange(len(bank.female))
+    if abs(need.female - 0.5) >= SURE_OF_SEX:
+        rows = rows[(np.asarray(bank.female) >= 0.5) == (need.female >= 0.5)]
+    years = np.abs(bank.age[rows] - need.age) if np.isfinite(need.age) else np.zeros(len(rows))
+    band = max(AGE_BAND_YEARS, float(np.sort(years)[min(2 * POOL, len(years)) - 1]))  # never so narrow that a pool is not filled
+    # L* counts half: it changes more with the light than with the person
+    tone = np.linalg.norm((bank.skin[rows] - np.asarray(need.skin)) * (0.5, 1.0, 1.0), axis=1) if np.isfinite(need.skin).all() else np.zeros(len(rows))
+    return rows[np.lexsort((rows, np.where(years <= band, tone, years), years > band))]
+
+
+def _candidates(
+    need: PersonaNeed, bank: BankFacts, draw: Callable[[str, int], int], bases: Set[int], pairs: Set[tuple[int, int]]
+) -> Iterator[Persona]:
+    """ATTEMPTS different personas. No two people of a scope share a base while the pool has a free one, and never base and partner."""
+    order = [int(row) for row in fitting(need, bank)]
+    tried: set[tuple[int, int]] = set()
+    for attempt in range(ATTEMPTS):
+        size = POOL + 2 * attempt
+        base = _from(draw(need.label, 3 * attempt), order[:size], bases)
+        spent = {row for row in order if row == base or _pair(base, row) in pairs or _pair(base, row) in tried}
+        partner = _from(draw(need.label, 3 * attempt + 1), order[: size + 1], spent, order[size + 1 :])
+        low, high = MIX_PERCENT
+        tried.add(_pair(base, partner))
+        yield Persona(base, partner, (low + draw(need.label, 3 * attempt + 2) % (high - low + 1)) / 100, attempt)
+
+
+def _from(number: int, pool: Sequence[int], avoided: Set[int], further: Sequence[int] = ()) -> int:
+    """The row that a drawn number points at, or the next one not avoided: what others use moves nobody who does not collide with it."""
+    start = number % len(pool)
+    turned = [*pool[start:], *pool[:start], *further]
+    return next((row for row in turned if row not in avoided), turned[0])
+
+
+def _choose(need: PersonaNeed, candidates: Iterator[Persona], embedding_of: Callable[[Persona], Embedding], others: Sequence[Embedding]) -> Persona:
+    seen: Seen = []
+    for candidate in candidates:
+        looks = embedding_of(candidate)
+        own = float("inf") if need.embedding is None else float(np.linalg.norm(looks - need.embedding))
+        nearest = min((float(np.linalg.norm(looks - other)) for other in others), default=float("inf"))
+        if own >= FAR_FROM_ORIGINAL and nearest >= FAR_FROM_OTHERS:
+            return candidate
+        seen.append((own, nearest, candidate))
+    return _least_bad(seen)
+
+
+def _least_bad(seen: Seen) -> Persona:
+    """Privacy before variety: far from the original if any is, and among those the least like the others."""
+    far = [entry for entry in seen if entry[0] >= FAR_FROM_ORIGINAL]
+    if far:
+        return replace(max(far, key=lambda entry: (entry[1], -entry[2].attempt))[2], attempt=LIKE_ANOTHER)
+    return replace(max(seen, key=lambda entry: (entry[0], -entry[2].attempt))[2], attempt=TOO_NEAR)
+
+
+def _beside(together: Sequence[frozenset[str]]) -> dict[str, set[str]]:
+    beside: dict[str, set[str]] = {}
+    for group in together:
+        for label in group:
+            beside.setdefault(label, set()).update(group - {label})
+    return beside
+
+
+def _pair(base: int, partner: int) -> tuple[int, int]:
+    return min(base, partner), max(base, partner)

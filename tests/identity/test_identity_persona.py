@@ -1,0 +1,164 @@
+"""Casting, with a made-up bank and an embedder that sees base, partner and mix as a point on a map."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faceanon.core.records import Persona
+from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, PersonaNeed, choose_personas, fitting
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class MadeUpBank:
+    female: np.ndarray
+    age: np.ndarray
+    skin: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def bank() -> MadeUpBank:
+    noise = np.random.default_rng(7)
+    skin = noise.uniform((35, 5, 8), (85, 20, 25), (200, 3))
+    return MadeUpBank(np.tile([0.05, 0.95], 100).astype(np.float32), noise.uniform(18, 80, 200).astype(np.float32), skin.astype(np.float32))
+
+
+def keyed(key: str):
+    return lambda label, n: int.from_bytes(hashlib.sha256(f"{key}/{label}/{n}".encode()).digest()[:8], "big")
+
+
+POINTS = np.random.default_rng(3).normal(0, 0.1, (200, 128))
+
+
+def looks(persona: Persona) -> np.ndarray:
+    return ((1 - persona.mix) * POINTS[persona.base] + persona.mix * POINTS[persona.partner]).astype(np.float32)
+
+
+def need(label: str, embedding: np.ndarray | None = None, female: float = 0.9, age: float = 40.0, skin=(60.0, 12.0, 15.0)) -> PersonaNeed:
+    return PersonaNeed(label, f"cluster of {label}", embedding, female, age, skin)
+
+
+def crowd(count: int) -> list[PersonaNeed]:
+    noise = np.random.default_rng(11)
+    faces, skin = noise.normal(0, 0.1, (count, 128)), noise.uniform((30, 5, 5), (90, 20, 25), (count, 3))
+    female, age = noise.uniform(0, 1, count), noise.uniform(5, 90, count)
+    return [need(f"{i:04d}", faces[i].astype(np.float32), float(female[i]), float(age[i]), tuple(skin[i])) for i in range(count)]
+
+
+def test_fitting_people_share_the_apparent_sex(bank):
+    """A woman is cast among the women of the bank, a man among the men."""
+    women, men = fitting(need("a", female=0.9), bank), fitting(need("a", female=0.1), bank)
+
+    assert set(bank.female[women]) == {np.float32(0.95)}
+    assert set(bank.female[men]) == {np.float32(0.05)}
+
+
+def test_unsure_sex_leaves_everybody(bank):
+    """Where the sex is unknown or unsure nobody is ruled out."""
+    assert len(fitting(need("a", female=NAN), bank)) == len(fitting(need("a", female=0.6), bank)) == 200
+
+
+def test_fitting_people_are_near_in_age_and_skin(bank):
+    """The first pool is nearer in age and skin than the bank as a whole."""
+    first = fitting(need("a"), bank)[:16]
+
+    assert np.abs(bank.age[first] - 40).max() < 25
+    assert np.abs(bank.skin[first, 0] - 60).mean() < np.abs(bank.skin[:, 0] - 60).mean()
+
+
+def test_nothing_known_still_gets_a_face(bank):
+    """Somebody without embedding, age, sex and skin gets a persona all the same."""
+    chosen = choose_personas([need("a", None, NAN, NAN, (NAN, NAN, NAN))], bank, looks, keyed("k"))
+
+    assert chosen["a"].attempt == 0
+    assert chosen["a"].base != chosen["a"].partner
+    assert 0.25 <= chosen["a"].mix <= 0.5
+
+
+@given(st.permutations(range(12)))
+@settings(max_examples=20, deadline=None)
+def test_order_of_needs_does_not_matter(order):
+    """The same people get the same faces in whatever order they are named."""
+    noise = np.random.default_rng(1)
+    small = MadeUpBank(noise.uniform(0, 1, 60), noise.uniform(18, 70, 60), noise.uniform(20, 80, (60, 3)))
+    people = crowd(12)
+    group = [frozenset(n.label for n in people)]
+
+    assert choose_personas(people, small, looks, keyed("k"), together=group) == choose_personas([people[i] for i in order], small, looks, keyed("k"), together=group)
+
+
+def test_a_near_face_is_refused_and_counted(bank):
+    """A candidate too much like the original is passed over, and the persona says how many were."""
+    plain = choose_personas([need("a")], bank, looks, keyed("k"))["a"]
+    chosen = choose_personas([need("a", looks(plain))], bank, looks, keyed("k"))["a"]
+
+    assert plain.attempt == 0
+    assert 0 < chosen.attempt < ATTEMPTS
+    assert np.linalg.norm(looks(chosen) - looks(plain)) >= FAR_FROM_ORIGINAL
+
+
+def test_the_last_resort_is_said(bank):
+    """Where every candidate is near the original, the farthest one comes with TOO_NEAR."""
+    chosen = choose_personas([need("a", np.zeros(128, np.float32))], bank, lambda p: np.full(128, 0.0001 * p.base, np.float32), keyed("k"))["a"]
+
+    assert chosen.attempt == TOO_NEAR
+
+
+def test_neighbours_give_way_before_privacy(bank):
+    """Where all look alike but nobody like the originals, people seen together share looks and say LIKE_ANOTHER."""
+    far = np.full(128, 1.0, np.float32)
+    chosen = choose_personas([need("a", far), need("b", far)], bank, lambda p: np.zeros(128, np.float32), keyed("k"), together=[frozenset("ab")])
+
+    assert chosen["a"].attempt == 0
+    assert chosen["b"].attempt == LIKE_ANOTHER
+
+
+def test_people_seen_together_look_apart(bank):
+    """Neighbours of one video never get faces that could be one person's."""
+    people = [need(f"{i:02d}") for i in range(10)]
+    chosen = choose_personas(people, bank, looks, keyed("k"), together=[frozenset(n.label for n in people)])
+    faces = [looks(persona) for persona in chosen.values()]
+
+    assert min(np.linalg.norm(a - b) for i, a in enumerate(faces) for b in faces[:i]) >= FAR_FROM_OTHERS
+
+
+def test_no_pair_is_used_twice_in_a_scope(bank):
+    """Five hundred alike people get five hundred different personas."""
+    people = [need(f"{i:03d}") for i in range(500)]
+    chosen = choose_personas(people, bank, looks, keyed("k"))
+
+    assert len({frozenset((p.base, p.partner)) for p in chosen.values()}) == 500
+
+
+def test_published_people_never_change(bank):
+    """Who is taken keeps the persona, and who comes later is kept apart from it."""
+    taken = {"a": Persona(1, 3, 0.33)}
+    chosen = choose_personas([need("a"), need("b")], bank, looks, keyed("k"), taken=taken, together=[frozenset("ab")])
+
+    assert chosen["a"] == taken["a"]
+    assert np.linalg.norm(looks(chosen["b"]) - looks(taken["a"])) >= FAR_FROM_OTHERS
+
+
+def test_a_late_person_moves_almost_nobody(bank):
+    """One more person changes the faces of those alone that collide with theirs."""
+    people = crowd(30)
+    before = choose_personas(people, bank, looks, keyed("k"))
+    after = choose_personas([*people, replace(people[0], label="0000a")], bank, looks, keyed("k"))
+
+    assert sum(before[label] != after[label] for label in before) <= 3
+
+
+def test_another_key_gives_other_faces(bank):
+    """Under another key nearly everybody becomes somebody else."""
+    people = crowd(40)
+    one, two = (choose_personas(people, bank, looks, keyed(key)) for key in ("k", "l"))
+
+    assert sum(one[label] == two[label] for label in one) <= 1
+    assert np.median([np.linalg.norm(looks(one[label]) - looks(two[label])) for label in one]) > 0.6
