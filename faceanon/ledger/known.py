@@ -57,15 +57,15 @@ class Known:
     current: Mapping[str, Current] = field(default_factory=dict)
     quarantined: Mapping[str, Refused] = field(default_factory=dict)
 
-    def is_published(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope_name: str) -> bool:
+    def is_published(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
         """This version of the source is what the name shows, made with these settings and keys. An empty sha256 is not compared."""
         found = self.current.get(name)
-        return found is not None and _same(found, source, settings_digest, keystore_id, scope_name) and name not in self.quarantined
+        return found is not None and _same(found, source, settings_digest, keystore_id, scope) and name not in self.quarantined
 
-    def is_quarantined(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope_name: str) -> bool:
+    def is_quarantined(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
         """This version of the source was refused under these settings, and nothing newer is known."""
         found = self.quarantined.get(name)
-        return found is not None and _same(found, source, settings_digest, keystore_id, scope_name)
+        return found is not None and _same(found, source, settings_digest, keystore_id, scope)
 
 
 def known(store: Store) -> Known:
@@ -82,11 +82,11 @@ def known(store: Store) -> Known:
     )
 
 
-def _same(found: Current | Refused, source: SourceVersion, settings_digest: str, keystore_id: str, scope_name: str) -> bool:
+def _same(found: Current | Refused, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
     same_bytes = (found.source.uri, found.source.size, found.source.version) == (source.uri, source.size, source.version)
     if source.sha256 and found.source.sha256:
         same_bytes = found.source.sha256 == source.sha256
-    return same_bytes and (found.settings_digest, found.keystore_id, found.scope_name) == (settings_digest, keystore_id, scope_name)
+    return same_bytes and (found.settings_digest, found.keystore_id, found.scope) == (settings_digest, keystore_id, scope)
 
 
 def _words(record: dict) -> dict:

@@ -6,8 +6,6 @@ A summary is written when a run starts and replaced when it ends, so a killed ru
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from dataclasses import asdict
 
 import pyarrow.dataset as ds
@@ -16,17 +14,10 @@ from faceanon.core.errors import StoreError
 from faceanon.core.ports import Store
 from faceanon.ledger.delta import column, upsert
 from faceanon.ledger.privacy import assert_private
-from faceanon.ledger.records import RunInfo
 from faceanon.ledger.rows import model_row, run_row
+from faceanon.ledger.runinfo import RunInfo
 
 RUNS = "runs/"
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-def new_run_id() -> str:
-    """A ULID: 26 letters that sort by time."""
-    value = int(time.time() * 1000) << 80 | secrets.randbits(80)
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def write_summary(store: Store, run_id: str, summary: dict, run: RunInfo | None = None) -> str:
