@@ -23,7 +23,10 @@ _ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx", "vp9": "libv
 _PIX_FMTS = {"mjpeg": "yuvj420p", "gif": "rgb8", "prores_ks": "yuv422p10le", "ffv1": "yuv420p"}
 _AUDIO = {".webm": "libopus", ".avi": "libmp3lame"}
 _SUBTITLES = {".mp4": "mov_text", ".mov": "mov_text", ".mkv": "subrip", ".webm": "webvtt"}
-_ASS_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,Arial,16\n\n[Events]\nFormat: Layer, Start, End, Style, Text\n"
+_ASS_HEADER = (
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,Arial,16\n\n"
+    b"[Events]\nFormat: Layer, Start, End, Style, Text\n"
+)
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,7 @@ class _Sound:
         if self._rate != rate:
             samples = np.interp(np.arange(len(samples) * self._rate // rate) * (rate / self._rate), np.arange(len(samples)), samples).astype(np.float32)
         self._samples, self._done = samples, 0
+        self._no_negative, self._shift = path.suffix.lower() == ".avi", 0
 
     def write_until(self, container, moment_s: float) -> None:
         size = self.stream.codec_context.frame_size or 1024
@@ -197,10 +201,17 @@ class _Sound:
             part = self._samples[self._done : self._done + size]
             frame = av.AudioFrame.from_ndarray(part[None, :].astype(np.float32), format=self._format, layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = self._rate, self._done, Fraction(1, self._rate)
-            container.mux(self.stream.encode(frame))
+            self._mux(container, frame)
             self._done += len(part)
         if moment_s == float("inf"):
-            container.mux(self.stream.encode(None))
+            self._mux(container, None)
+
+    def _mux(self, container, frame: av.AudioFrame | None) -> None:
+        for packet in self.stream.encode(frame):
+            if self._no_negative:  # AVI has no time before 0; a shift of all streams would leave a gap in the video
+                self._shift = max(self._shift, -packet.pts)
+                packet.pts = packet.dts = packet.pts + self._shift
+            container.mux(packet)
 
 
 class _Texts:

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from faceanon.core.errors import SourceError, SourceTruncated, SourceUnreadable, SourceUnsupported
+from faceanon.media import boxes
 
 # What FFmpeg and PyAV raise on bad media; FFmpegError subclasses OSError and ValueError in parts, so it comes first.
 MediaFault = (av.FFmpegError, av.codec.codec.UnknownCodecError)
@@ -23,6 +24,9 @@ def opening(error: BaseException, path: Path) -> SourceError:
         return SourceUnreadable("may not be read: permission denied", source=source)
     if isinstance(error, IsADirectoryError):
         return SourceUnreadable("is a folder", source=source)
+    kind = boxes.looks_like(path)
+    if kind:
+        return SourceTruncated(f"begins as {kind} but does not open, as a file does whose end is missing: {_words(error)}", source=source)
     return SourceUnreadable(f"is not a video that can be opened: {_words(error)}", source=source)
 
 

@@ -1,0 +1,99 @@
+"""A segment's pictures: exactly the frames that its span owns, in order of display, numbered as in the whole video.
+
+Planes are copies, upright and writable; a copy costs a fraction of decoding, and without it painting would leak into the frames
+that the decoder predicts next. A segment that does not yield as many frames as its plan says raises SourceTruncated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from faceanon.core.errors import SourceTruncated
+from faceanon.core.picture import Picture
+from faceanon.core.records import Segment, VideoFacts
+from faceanon.media import faults, planes
+from faceanon.media.source import frames, main_video, opened, prepare_decoder, timed
+
+_FIRST_STEP_BACK_S = 1
+_MAX_STEPS_BACK = 8
+
+
+class PictureReader(Iterator[Picture]):
+    """An iterator of pictures that counts on the way. decode_errors: owned frames that the decoder flagged as damaged."""
+
+    def __init__(self, path: Path, facts: VideoFacts, segment: Segment | None, lookahead: int) -> None:
+        self.decode_errors = 0
+        self._path, self._facts, self._lookahead = path, facts, lookahead
+        self._start_pts = segment.span.start_pts if segment else facts.first_pts
+        self._first_frame = segment.first_frame if segment else 0
+        self._num_frames = segment.num_frames if segment else facts.num_frames_from_content
+        self._is_last = self._first_frame + self._num_frames == facts.num_frames_from_content
+        self._stop_pts = segment.span.stop_pts if segment else facts.stop_pts
+        self._pictures = self._read()
+
+    def __next__(self) -> Picture:
+        return next(self._pictures)
+
+    def close(self) -> None:
+        """Lets go of the file before the end."""
+        self._pictures.close()
+
+    def _read(self) -> Iterator[Picture]:
+        form = planes.plane_format(self._facts)
+        count = 0
+        for pts, frame in self._owned_frames():
+            if count >= self._num_frames + self._lookahead:
+                break
+            if count < self._num_frames:
+                self.decode_errors += frame.is_corrupt
+                if not self._is_last and pts >= self._stop_pts:
+                    break  # a frame is missing; the check below says so
+            yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts.rotation), form)
+            count += 1
+        if count < self._num_frames:
+            missing = f"frames {self._first_frame + count} to {self._first_frame + self._num_frames - 1}"
+            raise SourceTruncated(f"{missing} of {self._facts.num_frames_from_content} do not decode", source=str(self._path))
+
+    def _owned_frames(self) -> Iterator[tuple[int, object]]:
+        with opened(self._path) as container:
+            stream = main_video(container, self._path)
+            prepare_decoder(stream)
+            if self._start_pts > self._facts.first_pts:
+                seek(container, stream, self._start_pts, self._path)
+            step = max(1, (self._facts.stop_pts - self._facts.first_pts) // max(1, self._facts.num_frames_from_content))
+            for pts, frame in timed(frames(container, stream, self._path), step, self._facts.container):
+                if (frame.width, frame.height) != (self._facts.width, self._facts.height):
+                    frame = frame.reformat(width=self._facts.width, height=self._facts.height)  # noqa: PLW2901
+                if pts >= self._start_pts:
+                    yield pts, frame
+
+
+def read_pictures(path: Path, facts: VideoFacts, segment: Segment | None, *, lookahead: int = 0) -> PictureReader:
+    """The frames of `segment` (None: of the whole video), then up to `lookahead` more beyond its end."""
+    return PictureReader(path, facts, segment, lookahead)
+
+
+def seek(container, stream, pts: int, path: Path) -> None:
+    """Puts the container where reading on meets a keyframe at or before `pts`; falls back to the start of the file.
+
+    Demuxers seek by decoding time or by a guess at a byte, so where they land is read and, if it is too late, tried again further back.
+    """
+    try:
+        for attempt in range(_MAX_STEPS_BACK):
+            back = 0 if attempt == 0 else int(_FIRST_STEP_BACK_S * 2 ** (attempt - 1) / stream.time_base)
+            container.seek(pts - back, stream=stream)
+            if _first_keyframe(container, stream, pts) is not None:
+                container.seek(pts - back, stream=stream)
+                return
+        container.seek(int(-1 / stream.time_base), stream=stream)
+    except faults.MediaFault as error:
+        raise faults.reading(error, path, f"the seek to pts {pts}") from error
+
+
+def _first_keyframe(container, stream, latest: int) -> int | None:
+    """The pts of the first keyframe from here, if it is at or before `latest`."""
+    for packet in container.demux(stream):
+        if packet.is_keyframe and packet.pts is not None:
+            return packet.pts if packet.pts <= latest else None
+    return None

@@ -1,0 +1,116 @@
+"""The packets of a video, listed in one pass without decoding: when each is shown, and where a stream may be cut.
+
+In: an open container. Out: a Listing in order of decoding, from which `to_index` (pure) makes the PacketIndex in order of display.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.records import PacketIndex
+from faceanon.media import faults, nal
+
+NO_PTS = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Packets of one stream in order of decoding."""
+
+    pts: NDArray[np.int64]  # (P,) NO_PTS where missing
+    duration: NDArray[np.int64]  # (P,) 0 where unknown
+    is_keyframe: NDArray[np.bool_]  # (P,)
+    is_random_access: NDArray[np.bool_]  # (P,) a keyframe that depends on nothing before it
+    is_hidden: NDArray[np.bool_]  # (P,) a frame that only others refer to, as VP8 has them
+    is_discard: NDArray[np.bool_]  # (P,) cut off by an edit list
+    is_corrupt: NDArray[np.bool_]  # (P,) the demuxer knows that bytes are missing
+    end_s: Fraction  # end of the last packet of any stream, in seconds
+
+
+def list_packets(container, stream, path: Path) -> Listing:
+    """One pass over all packets of the file. Raises SourceTruncated where it breaks off."""
+    codec = stream.codec_context.codec.canonical_name
+    look = _Look(codec, nal.length_size(codec, stream.codec_context.extradata))
+    rows: list[tuple] = []
+    ends: dict[int, int] = {}
+    try:
+        for packet in container.demux():
+            if not packet.size:
+                continue
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None:
+                ends[packet.stream_index] = max(ends.get(packet.stream_index, time), time + (packet.duration or 0))
+            if packet.stream_index == stream.index:
+                pts = NO_PTS if packet.pts is None else packet.pts
+                rows.append((pts, packet.duration or 0, *look.at(packet), packet.is_discard, packet.is_corrupt))
+    except faults.MediaFault as error:
+        raise faults.reading(error, path, f"packet {len(rows)} of the video") from error
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    types = (np.int64, np.int64, np.bool_, np.bool_, np.bool_, np.bool_, np.bool_)
+    end_s = max((end * container.streams[n].time_base for n, end in ends.items()), default=Fraction(0))
+    return Listing(*(np.array(column, kind) for column, kind in zip(columns, types, strict=True)), end_s)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a packet's first bytes say."""
+
+    codec: str
+    prefix: int
+
+    def at(self, packet) -> tuple[bool, bool, bool]:
+        """is keyframe, is random access, is hidden."""
+        if self.codec == "vp8":
+            return packet.is_keyframe, packet.is_keyframe, not memoryview(packet)[0] & 16
+        if self.codec == "vp9":
+            return packet.is_keyframe, packet.is_keyframe, not _vp9_is_shown(bytes(packet))
+        if not packet.is_keyframe or self.codec not in ("h264", "hevc"):
+            return packet.is_keyframe, packet.is_keyframe, False
+        units = nal.split(bytes(packet), self.prefix)
+        if nal.recovery_frames(self.codec, units):
+            return False, False, False  # gradual refresh: the picture is right only some frames later
+        return True, nal.is_random_access(self.codec, (nal.unit_type(self.codec, u) for u in units)), False
+
+
+def _vp9_is_shown(data: bytes) -> bool:
+    """show_frame of a frame that stands alone; a superframe always ends in a shown one. VP9 bitstream specification, 6.2 and annex B."""
+    if data[-1] & 0xE0 == 0xC0:
+        return True
+    bits = f"{int.from_bytes(data[:2], 'big'):016b}"
+    at = 5 if bits[2:4] == "11" else 4
+    return bits[at] == "1" or bits[at + 2] == "1"
+
+
+def to_index(listing: Listing) -> PacketIndex:
+    """The frames that are shown, in order of display.
+
+    What precedes the first keyframe, in decoding or in display, is left out: it refers to pictures that the file does not hold, and
+    no player shows it.
+    """
+    keys = np.flatnonzero(listing.is_keyframe & (listing.pts != NO_PTS))
+    first = int(keys[0]) if len(keys) else 0
+    reached = np.arange(len(listing.pts)) >= first
+    shown = ~listing.is_hidden & ~listing.is_discard & reached & ((listing.pts >= listing.pts[first]) | (listing.pts == NO_PTS))
+    pts = listing.pts[shown]
+    order = np.argsort(pts, kind="stable")
+    trustworthy = bool(len(pts)) and pts[order[0]] != NO_PTS and bool(np.all(np.diff(pts[order]) > 0))
+    clean = _clean_starts(listing, shown)
+    return PacketIndex(pts[order], listing.is_keyframe[shown][order], clean[shown][order], trustworthy)
+
+
+def _clean_starts(listing: Listing, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P,) packets at which all that is decoded before is shown before, and all that is decoded after is shown after."""
+    if not len(listing.pts):
+        return np.zeros(0, np.bool_)
+    latest_before = np.concatenate([[NO_PTS], np.maximum.accumulate(listing.pts)[:-1]])
+    earliest_after = np.concatenate([np.minimum.accumulate(listing.pts[::-1])[::-1][1:], [np.iinfo(np.int64).max]])
+    clean = listing.is_random_access & (latest_before < listing.pts) & (listing.pts < earliest_after)
+    # An edit list that hides frames in the middle cannot be written again by copying.
+    inside = np.flatnonzero(shown)
+    cut_inside = len(inside) > 0 and bool(listing.is_discard[inside[0] : inside[-1]].any())
+    return np.zeros_like(clean) if cut_inside else clean

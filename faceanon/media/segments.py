@@ -1,0 +1,52 @@
+"""Where a video is divided: spans that start at keyframes and together own each frame once. Pure; reads nothing but its arguments."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from faceanon.core.records import PacketIndex, Segment, VideoFacts
+from faceanon.core.settings import PlanSettings
+from faceanon.core.timeline import Span
+
+_LONGEST = 1.5  # times the wanted length that a segment may last while a clean start is looked for
+
+
+def plan_segments(video_id: str, facts: VideoFacts, index: PacketIndex, plan: PlanSettings) -> tuple[Segment, ...]:
+    """Segments of about plan.segment_seconds; the first starts at facts.first_pts, each next one at a keyframe, a clean one where there is."""
+    starts = [0, *_cuts(facts, index, plan)]
+    stops = [*starts[1:], len(index.pts)]
+    segments = []
+    for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        stop_pts = int(index.pts[stop]) if stop < len(index.pts) else facts.stop_pts
+        reason = _not_copyable_because(facts, index, start, stop)
+        segments.append(Segment(video_id, number, Span(int(index.pts[start]), stop_pts), start, stop - start, not reason, reason))
+    return tuple(segments)
+
+
+def _cuts(facts: VideoFacts, index: PacketIndex, plan: PlanSettings) -> list[int]:
+    """Frame numbers at which a new segment starts, without the first."""
+    if not index.trustworthy or facts.container == "gif":
+        return []
+    wanted = max(1, int(Fraction(plan.segment_seconds) / facts.time_base))
+    keys = np.flatnonzero(index.is_keyframe)
+    cuts: list[int] = []
+    start_pts = int(index.pts[0])
+    while True:
+        due = keys[(index.pts[keys] >= start_pts + wanted) & (keys > 0)]
+        if not len(due):
+            return cuts
+        clean = due[index.is_clean_start[due] & (index.pts[due] <= start_pts + _LONGEST * wanted)]
+        cuts.append(int(clean[0] if len(clean) else due[0]))
+        start_pts = int(index.pts[cuts[-1]])
+
+
+def _not_copyable_because(facts: VideoFacts, index: PacketIndex, start: int, stop: int) -> str:
+    if not index.trustworthy:
+        return "its packets carry no usable times"
+    if not index.is_clean_start[start]:
+        return "its first frame depends on, or is shown among, frames before it"
+    if stop < len(index.pts) and not index.is_clean_start[stop]:
+        return "its last frames depend on, or are shown among, frames after it"
+    return ""

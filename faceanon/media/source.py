@@ -1,0 +1,113 @@
+"""A source opened with care, and its decoded frames.
+
+Only the containers named here are read, and only from a file: a playlist that names a URL is refused, whatever its ending.
+Frames come out in order of display, each with a time that is later than its predecessor's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+
+from faceanon.core.errors import SourceUnreadable, SourceUnsupported
+from faceanon.media import faults
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,mxf,flv,ogg"
+_NOT_PLAYED = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+_AVI_REORDER_DEPTH = 4  # frames; MPEG-4 reorders by one or two
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The container at `path`. Raises SourceUnreadable or SourceTruncated."""
+    _check_file(path)
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+    except faults.MediaFault as error:
+        raise faults.opening(error, path) from error
+    with container:
+        yield container
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if not path.is_file():
+            raise SourceUnreadable("is a folder or a device" if path.exists() else "does not exist", source=str(path))
+        if not path.stat().st_size:
+            raise SourceUnreadable("is empty: zero bytes", source=str(path))
+    except PermissionError as error:
+        raise faults.opening(error, path) from error
+    if not os.access(path, os.R_OK):
+        raise SourceUnreadable("may not be read: permission denied", source=str(path))
+
+
+def is_picture(stream) -> bool:
+    """True for cover art and thumbnails, which no player shows as the video."""
+    return bool(stream.disposition & _NOT_PLAYED)
+
+
+def main_video(container, path: Path):
+    """The stream that a player shows: the default one, then the largest, then the first."""
+    shown = [s for s in container.streams.video if not is_picture(s)]
+    if not shown:
+        reason = "holds no video but an attached picture" if container.streams.video else "holds no video" + (", only audio" if container.streams.audio else "")
+        raise SourceUnreadable(reason, source=str(path))
+    known = [s for s in shown if s.codec_context is not None]
+    if not known:
+        raise SourceUnsupported("its video codec cannot be decoded", source=str(path))
+    default = av.stream.Disposition.default
+    return max(known, key=lambda s: (bool(s.disposition & default), s.codec_context.width * s.codec_context.height, -s.index))
+
+
+def prepare_decoder(stream) -> None:
+    """Decoder settings that every reader shares, so that all see the same frames."""
+    stream.thread_type = "AUTO"
+    # Without it frames before a recovery point are dropped, and numbers no longer agree with the packets.
+    stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+
+
+def frames(container, stream, path: Path) -> Iterator[av.VideoFrame]:
+    """Every frame from where the container stands. Raises SourceTruncated where packets do not decode."""
+    count = 0
+    try:
+        for packet in container.demux(stream):
+            if not packet.size and packet.dts is not None:
+                continue  # a dropped frame in AVI; the decoder would take it for the end
+            for frame in stream.codec_context.decode(packet):
+                count += 1
+                yield frame
+    except faults.MediaFault as error:
+        raise faults.reading(error, path, f"decoded frame {count}") from error
+
+
+def timed(source: Iterable[av.VideoFrame], step: int, container: str) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames with their pts, strictly rising; a missing one follows by `step`.
+
+    AVI has no presentation times, and what FFmpeg makes up for packed B-frames comes out of order: there times are sorted among neighbours.
+    """
+    depth = _AVI_REORDER_DEPTH if container == "avi" else 0
+    waiting: list[av.VideoFrame] = []
+    times: list[int] = []
+    last: int | None = None
+    newest = -step
+    for frame in source:
+        newest = frame.pts if frame.pts is not None else newest + step
+        heapq.heappush(times, newest)
+        waiting.append(frame)
+        if len(waiting) > depth:
+            last = _next_time(times, last)
+            yield last, waiting.pop(0)
+    for frame in waiting:
+        last = _next_time(times, last)
+        yield last, frame
+
+
+def _next_time(times: list[int], last: int | None) -> int:
+    moment = heapq.heappop(times)
+    return moment if last is None else max(moment, last + 1)
