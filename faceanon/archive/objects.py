@@ -21,6 +21,7 @@ from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, St
 
 _PAUSES_S = (0.3, 1.5, 4.0)  # between tries, on top of botocore's own
 _PASSING = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
+_PARTS = 2  # parts of 50 MB in memory at a time
 _BATCH = 1000  # most keys that one DeleteObjects takes
 
 T = TypeVar("T")
@@ -30,11 +31,13 @@ def filesystem() -> Any:
     """s3fs with the environment's endpoint and credentials, without a cache of listings: other writers must be seen."""
     import s3fs
 
-    return s3fs.S3FileSystem(
+    fs = s3fs.S3FileSystem(
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
         use_listings_cache=False,
         config_kwargs={"retries": {"max_attempts": 3, "mode": "standard"}, "connect_timeout": 10, "read_timeout": 60},
     )
+    fs.retries = 2  # s3fs tries five times on top of botocore's three; `patiently` does that with longer pauses
+    return fs
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,14 @@ class S3Store:
 
     def upload(self, path: Path, name: str) -> None:
         size = path.stat().st_size
-        self._put(name, lambda fs: fs.put_file(str(path), self._key(name), mode="create"))
+        self._put(name, lambda fs: fs.put_file(str(path), self._key(name), mode="create", max_concurrency=_PARTS))
         stored = patiently(lambda fs: fs.info(self._key(name)), self.uri(name))["size"]
         if stored != size:
             raise StoreError(f"the store holds {stored} bytes of {size}", source=self.uri(name))
 
     def download(self, name: str, path: Path) -> None:
         size = patiently(lambda fs: fs.info(self._key(name)), self.uri(name))["size"]
-        patiently(lambda fs: fs.get_file(self._key(name), str(path)), self.uri(name))
+        patiently(lambda fs: fs.get_file(self._key(name), str(path), max_concurrency=_PARTS), self.uri(name))
         if path.stat().st_size != size:
             raise StoreUnavailable(f"{path.stat().st_size} bytes came of {size}", source=self.uri(name))
 
