@@ -1,0 +1,122 @@
+"""Synthetic people in flesh: a Persona becomes a Portrait of four expressions, the same bytes each time on one device class.
+
+A portrait looks into the camera under one light; its variants go from a closed mouth over two spoken ones to an open smile. The generator
+answers a wanted opening of the mouth only roughly, so each variant is measured with the mesh and, if it is off, drawn once more.
+Nothing of a real person enters: a Persona is two rows of the bank and a share.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Image
+from faceanon.core.portrait import Portrait
+from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
+from faceanon.core.records import Persona
+from faceanon.core.settings import ModelSettings
+from faceanon.models import registry, styles, weights
+from faceanon.models.stylegan import StyleGan
+from faceanon.models.styles import Bank
+
+SIDE_PX = 512
+# (opening of the mouth, smile) in the controls' units: closed, slightly open, open, smiling and open
+VARIANTS = ((-0.02, 0.02), (0.08, 0.03), (0.18, 0.04), (0.28, 0.09))
+TOLERANCE = 0.03  # of openness, beyond which a variant is drawn once more
+KEPT_PORTRAITS = 16  # 3 MB each
+KEPT_EMBEDDINGS = 4096
+_WEIGHTS = tuple(f"mobilestylegan_{net}_{part}" for net in ("mapping", "synthesis") for part in ("xml", "bin"))
+# where the generator puts right eye, left eye, nose and the corners of the mouth in every picture: its training pictures were aligned by them
+_POINTS = np.array([[0.385, 0.47], [0.615, 0.47], [0.5, 0.59], [0.415, 0.70], [0.585, 0.70]], np.float32) * SIDE_PX
+_BOX = np.array([0.25, 0.31, 0.75, 0.94], np.float32) * SIDE_PX
+
+
+class SyntheticPeople:
+    """Fulfils core.ports.People. Raises LicenceRefused where settings.models.licences does not allow the generator."""
+
+    def __init__(self, models: ModelSettings, mesh: FaceMesh, embedder: FaceEmbedder, reader: FaceAttributes) -> None:
+        self._gan = generator(models)
+        self._mesh, self._embedder, self._reader = mesh, embedder, reader
+        self.bank: Bank = styles.load()
+        self._portrait = lru_cache(maxsize=KEPT_PORTRAITS)(self._paint)
+        self._embedding = lru_cache(maxsize=KEPT_EMBEDDINGS)(self._look)
+        self._first = lru_cache(maxsize=KEPT_PORTRAITS)(self._neutral)
+
+    def portrait(self, persona: Persona) -> Portrait:
+        """All four variants; about two seconds for somebody new. Its arrays are shared: read only."""
+        return self._portrait(persona.base, persona.partner, persona.mix)
+
+    def embedding(self, persona: Persona) -> NDArray[np.float32]:
+        """(D,) of variant 0, without the cost of the others."""
+        return self._embedding(persona.base, persona.partner, persona.mix)
+
+    def _paint(self, base: int, partner: int, mix: float) -> Portrait:
+        levels = self._levels(base, partner, mix)
+        drawn = [self._first(base, partner, mix), *(self._variant(levels, *wanted) for wanted in VARIANTS[1:])]
+        drawn[1:] = sorted(drawn[1:], key=lambda one: openness(one[1]))
+        image, mesh = drawn[0]
+        female, age, skin = self._reader.read(image, five_points(mesh), box_of(mesh))
+        meshes = np.stack([mesh for _, mesh in drawn])  # (V, 468, 3) float32 px
+        gaps = np.array([openness(mesh) for _, mesh in drawn], np.float32)
+        return Portrait(tuple(image for image, _ in drawn), meshes, gaps, self._embedding(base, partner, mix), female, age, skin)
+
+    def _look(self, base: int, partner: int, mix: float) -> NDArray[np.float32]:
+        image, mesh = self._first(base, partner, mix)
+        return self._embedder.embed(image, five_points(mesh), box_of(mesh))
+
+    def _neutral(self, base: int, partner: int, mix: float) -> tuple[Image, NDArray[np.float32]]:
+        return self._variant(self._levels(base, partner, mix), *VARIANTS[0])
+
+    def _levels(self, base: int, partner: int, mix: float) -> NDArray[np.float32]:
+        own, other = (self._offset(int(self.bank.seed[row])) for row in (base, partner))
+        return styles.frontal(self.bank, styles.mixed(own, other, mix))
+
+    def _offset(self, seed: int) -> NDArray[np.float32]:
+        return styles.TRUNCATION * (self._gan.map(styles.noise(seed)[None])[0] - self.bank.mean)
+
+    def _variant(self, levels: NDArray[np.float32], wanted: float, smile: float) -> tuple[Image, NDArray[np.float32]]:
+        """One picture with its mesh, drawn again with the error taken off where the mouth is too far from what is wanted."""
+        first = self._draw(levels, wanted, smile)
+        error = openness(first[1]) - max(wanted, 0.0)
+        if abs(error) <= TOLERANCE:
+            return first
+        second = self._draw(levels, wanted - error, smile)
+        return min(first, second, key=lambda one: abs(openness(one[1]) - max(wanted, 0.0)))
+
+    def _draw(self, levels: NDArray[np.float32], wanted: float, smile: float) -> tuple[Image, NDArray[np.float32]]:
+        large = self._gan.synthesize(styles.speaking(self.bank, levels, wanted, smile))
+        image = cv2.resize(large, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)  # (512, 512, 3) uint8 BGR
+        return image, fit(self._mesh, image)
+
+
+def generator(models: ModelSettings) -> StyleGan:
+    """The portrait generator, if its licence is allowed."""
+    for name in _WEIGHTS:
+        registry.require(name, models.licences)
+    return StyleGan(*(weights.path_of(name) for name in _WEIGHTS), threads=models.threads)
+
+
+def fit(mesh: FaceMesh, image: Image) -> NDArray[np.float32]:
+    """The mesh (468, 3) px of a portrait: once where all portraits have their face, then where this one has it."""
+    rough, _ = mesh.fit(image, _POINTS, _BOX)
+    fine, _ = mesh.fit(image, five_points(rough), box_of(rough))
+    return fine.astype(np.float32)
+
+
+def openness(mesh: NDArray[np.float32]) -> float:
+    """Gap of the inner lips over the distance of the outer eye corners."""
+    return float(np.linalg.norm(mesh[13, :2] - mesh[14, :2]) / np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
+
+
+def five_points(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(5, 2) px: the eyes, the tip of the nose and the corners of the mouth, the picture's left one first."""
+    flat = mesh[:, :2]
+    return np.stack([(flat[33] + flat[133]) / 2, (flat[263] + flat[362]) / 2, flat[1], flat[61], flat[291]]).astype(np.float32)
+
+
+def box_of(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(4,) xyxy px around the mesh."""
+    return np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
