@@ -12,18 +12,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from faceanon.archive.plan import Work, work_to_do
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
-from faceanon.archive.store import open_store, version_of
+from faceanon.archive.store import open_store
 from faceanon.commands.progress import make_progress
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
-from faceanon.flow.job import Context, JobSpec
+from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
-from faceanon.identity.keystore import Keystore, scope_names
+from faceanon.flow.request import Work, work_to_do
+from faceanon.identity.keystore import scope_name
 from faceanon.ledger.known import known
-from faceanon.ledger.records import new_run
 from faceanon.models.catalog import check_licences
 
 SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
@@ -51,15 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     check_licences(settings)
-    resolved = resolve(arguments.sources, settings)
     out = open_store(arguments.output)
-    work_uri = arguments.work or out.uri(".work")
-    keystore = Keystore.open(arguments.key_file, create=True)
-    keystore.ensure_scopes(scope_names(settings, resolved.items))
-    run_info = new_run(settings, keystore.keystore_id, command="anonymize")
-    spec = JobSpec(out.root, open_store(work_uri).root, str(keystore.path), keystore.keystore_id, settings, run_info)
+    work_root = open_store(arguments.work or out.uri(".work")).root
+    resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root))
+    keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
+    keystore.ensure_scopes({scope_name(settings, item, "") for item in resolved.items})
+    run_info = new_run(settings, keystore.keystore_id)
+    spec = JobSpec(out.root, work_root, str(keystore.path or ""), keystore.keystore_id, settings, run_info)
     sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
-    work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry=arguments.retry_quarantined, version_of=version_of)
+    work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=arguments.retry_quarantined)
     summary = _carry_out(spec, work, arguments)
     if arguments.format == "json":
         print(json.dumps(summary, indent=2))

@@ -14,16 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from faceanon.archive.plan import Work
 from faceanon.archive.store import open_store
 from faceanon.commands.progress import Quiet
 from faceanon.core.records import SourceItem, VideoFacts
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
-from faceanon.flow.job import Context, JobSpec
+from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
-from faceanon.identity.keystore import Keystore, scope_names
-from faceanon.ledger.records import new_run
+from faceanon.flow.request import Work
+from faceanon.identity.keystore import scope_name
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter
 from faceanon.media.probe import probe
@@ -79,9 +78,9 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder:
         out = open_store(f"{folder}/out")
         item = SourceItem(str(clip.resolve()), clip.name)
-        keystore = Keystore.open(Path(folder) / "keystore.json", create=True)
-        keystore.ensure_scopes(scope_names(settings, [item]))
-        spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), keystore.keystore_id, settings, new_run(settings, keystore.keystore_id, command="bench"))
+        keystore = open_keystore(f"{folder}/keystore.json", create=True)
+        keystore.ensure_scopes({scope_name(settings, item, "")})
+        spec = JobSpec(out.root, f"{folder}/work", str(keystore.path or ""), keystore.keystore_id, settings, new_run(settings, keystore.keystore_id))
         with Context(spec) as context:
             began = time.process_time()
             summary = driver.run(context, LocalExecutor(context), Work(new=(item,), done=(), refused=(), rejected=()), Quiet())

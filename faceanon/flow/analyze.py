@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
-
+from faceanon.analyze.joining import join
 from faceanon.analyze.segment import LOOKAHEAD, analyze_segment
-from faceanon.analyze.track import join
-from faceanon.core.errors import AlreadyExists
 from faceanon.core.records import VideoAnalysis, VideoPlan
 from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
-from faceanon.identity.sealed import pack_analysis, unpack_analysis
+from faceanon.identity.sealed import load_analysis, save_analysis
 from faceanon.media.decode import read_pictures
 
 MODELS = ("detector", "mesh", "embedder", "attributes")
@@ -39,17 +35,11 @@ def run(context: Context, unit: Row) -> Row:
             reader=timed(models.attributes, "read", watch, "embed"),
             settings=context.settings,
         )
-    sealed = context.keystore.seal(pack_analysis(analysis), name)
-    with suppress(AlreadyExists):  # another worker was as far with the same segment, and the same input gives the same bytes
-        context.work.create(name, sealed)
+    save_analysis(context.work, context.keystore, name, analysis)
     return {"frames": segment.num_frames, "detected_frames": analysis.num_frames_detected, "cpu": watch.rounded()}
 
 
 def load(context: Context, output_id: str, plan: VideoPlan) -> VideoAnalysis:
     """A video's segments joined."""
-    parts = []
-    for segment in plan.segments:
-        name = layout.analysis(output_id, segment.segment_no)
-        parts.append(unpack_analysis(context.keystore.open_sealed(context.work.read(name), name)))
-    total = sum(part.num_frames_decoded for part in parts)
-    return replace(join(parts, total), video_id=plan.video_id)
+    parts = [load_analysis(context.work, context.keystore, layout.analysis(output_id, segment.segment_no)) for segment in plan.segments]
+    return join(parts, sum(part.num_frames_decoded for part in parts))

@@ -17,14 +17,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from faceanon.archive.plan import Work
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
 from faceanon.flow import analyze, layout, link, probe, publish, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row, Step
+from faceanon.flow.request import Work
 from faceanon.ledger.commit import commit_quarantined
 from faceanon.ledger.fold import fold
 from faceanon.ledger.records import quarantine
@@ -70,17 +71,17 @@ class Tally:
 def run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
     """Everything in `work`, wave by wave; returns the summary that is also written to OUT/runs/. Nothing is raised for a bad video."""
     began = time.monotonic()
-    tally = Tally(requested=len(work.new) + len(work.done) + len(work.refused) + len(work.rejected))
+    tally = Tally(requested=work.requested)
     _still_there(context, work, tally)
     _refuse(context, tally, work.rejected)
     tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
         _wave(context, executor, wave, progress, tally)
-        fold(context.spec.out_uri, context.out)
-    fold(context.spec.out_uri, context.out)
+        fold(context.out.root, context.out)
     context.work.delete_tree(layout.attempts(context.spec.run.run_id))
     summary = _summary(context, tally, time.monotonic() - began)
-    write_summary(context.out, context.spec.run, summary)
+    write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
+    fold(context.out.root, context.out)
     return summary
 
 
@@ -157,13 +158,15 @@ def _still_there(context: Context, work: Work, tally: Tally) -> None:
         tally.unchanged.append(done.item.name)
         view = layout.view(done.item.name)
         if not context.out.exists(view):
-            context.out.link(done.out_uri.removeprefix(context.out.uri("")).lstrip("/"), view)
+            context.out.link(done.object, view)
 
 
 def _summary(context: Context, tally: Tally, wall_s: float) -> dict[str, Any]:
     video_s = sum(row["duration_s"] for row in tally.published)
     return {
         "run_id": context.spec.run.run_id,
+        "state": "done",
+        "ended_at": datetime.now(UTC).isoformat(timespec="microseconds"),
         "out": context.spec.out_uri,
         "engine": context.settings.render.engine,
         "scope": context.settings.identity.scope,

@@ -6,17 +6,22 @@ process: stores, keystore, scratch and models, each opened when first asked for.
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
+import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from faceanon import __version__
+from faceanon.archive.fetch import open_source
 from faceanon.archive.scratch import Scratch
-from faceanon.archive.sources import fetch_source
-from faceanon.archive.store import open_store, version_of
-from faceanon.core.errors import KeystoreUnavailable, SourceChanged
+from faceanon.archive.store import open_store
+from faceanon.core.errors import KeystoreUnavailable
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion, VideoPlan
@@ -24,7 +29,9 @@ from faceanon.core.settings import Settings, from_table
 from faceanon.flow import layout
 from faceanon.identity.keystore import Keystore
 from faceanon.ledger.records import RunInfo
+from faceanon.ledger.runs import new_run_id
 from faceanon.models.catalog import Models, load_models
+from faceanon.models.device import choose
 
 log = logging.getLogger("faceanon")
 
@@ -50,6 +57,12 @@ class JobSpec:
         return from_json(cls, table)
 
 
+def open_keystore(key_file: str, *, create: bool) -> Keystore:
+    """At `key_file`, else FACEANON_KEY, else ~/.config/faceanon/keystore.json; made once where `create` says so. Raises KeystoreUnavailable."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Keystore.open(Path(key_file) if key_file else None, home / "faceanon" / "keystore.json", create=create)
+
+
 class Context:
     """One process's tools for one run. Close it, or use it in a `with`, so that scratch is emptied."""
 
@@ -58,7 +71,7 @@ class Context:
         self._loader = loader
         self.settings = spec.settings
         self._models: dict[frozenset[str], Models] = {}
-        self._sources: dict[str, Path] = {}
+        self._source: tuple[SourceVersion, Path] | None = None  # the last one, since segments of one video tend to follow each other
 
     @cached_property
     def out(self) -> Store:
@@ -71,11 +84,11 @@ class Context:
     @cached_property
     def scratch(self) -> Scratch:
         base = Path(self.settings.run.scratch_dir) if self.settings.run.scratch_dir else None
-        return Scratch(base, int(self.settings.run.scratch_gb * 1e9)).__enter__()
+        return Scratch(base, int(self.settings.run.scratch_gb * 1e9))
 
     @cached_property
     def keystore(self) -> Keystore:
-        keystore = Keystore.open(Path(self.spec.key_file))
+        keystore = open_keystore(self.spec.key_file, create=False)
         if keystore.keystore_id != self.spec.keystore_id:
             raise KeystoreUnavailable(
                 f"this node's keystore is {keystore.keystore_id}, the run's is {self.spec.keystore_id}: every node must see the same key file", source=self.spec.key_file
@@ -91,30 +104,46 @@ class Context:
 
     def source(self, source: SourceVersion) -> Path:
         """A local path with exactly the bytes that were planned. Raises SourceChanged, SourceUnreadable."""
-        size, version = version_of(source.uri)
-        if (size, version) != (source.size, source.version):
-            raise SourceChanged("changed since it was planned; a later run takes it up anew", source=source.uri)
-        if source.uri not in self._sources:
-            for old in self._sources.values():
-                self.scratch.discard(old)
-            self._sources.clear()
-            path, fetched = fetch_source(source.uri, self.scratch, known=source)
-            if fetched.sha256 != source.sha256:
-                raise SourceChanged("changed since it was planned; a later run takes it up anew", source=source.uri)
-            self._sources[source.uri] = path
-        return self._sources[source.uri]
+        if self._source is None or self._source[0] != source:
+            self._drop_source()
+            self._source = (source, open_source(source, self.scratch))
+        return self._source[1]
+
+    def discard(self, path: Path) -> None:
+        """Remove a file of this process's scratch; a source that is used in place stays."""
+        if path.is_relative_to(self.scratch.path):
+            path.unlink(missing_ok=True)
+
+    def _drop_source(self) -> None:
+        if self._source is not None:
+            self.discard(self._source[1])
+            self._source = None
 
     def plan(self, output_id: str) -> VideoPlan:
         return from_json(VideoPlan, json.loads(self.work.read(layout.plan(output_id))))
 
     def close(self) -> None:
+        self._source = None
         if "scratch" in self.__dict__:
-            self.scratch.__exit__(None, None, None)
-            del self.__dict__["scratch"]
-        self._sources.clear()
+            self.__dict__.pop("scratch").close()
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def new_run(settings: Settings, keystore_id: str) -> RunInfo:
+    """A run that starts now, here."""
+    return RunInfo(
+        run_id=new_run_id(),
+        started_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        code_version=__version__,
+        settings_digest=settings.digest(),
+        settings_json=json.dumps(to_json(settings), sort_keys=True),
+        host_class=f"{platform.system().lower()}-{platform.machine()}-{choose(settings.run.device)}",
+        keystore_id=keystore_id,
+        scope=settings.identity.scope,
+        actor=getpass.getuser(),
+    )

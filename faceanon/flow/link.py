@@ -5,20 +5,22 @@ The one barrier of the job: it needs every segment of its scope's videos. Number
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from faceanon.analyze.cover import cover
 from faceanon.analyze.track import build_tracks, track_features
-from faceanon.core.records import Identity, Track, TrackFeature, VideoPlan, VideoRegions
+from faceanon.core.records import Identity, Persona, Track, TrackFeature, VideoPlan, VideoRegions
 from faceanon.flow import analyze, layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.identity import gallery
-from faceanon.identity.link import Cluster, link
+from faceanon.identity.link import Cluster, KnownPerson, link
 from faceanon.identity.persona import PersonaNeed, choose_personas
-from faceanon.identity.sealed import pack_regions
+from faceanon.identity.sealed import save_regions
+
+Person = tuple[Cluster, str, Persona | None]  # who, their label, the synthetic person they become
 
 
 def run(context: Context, unit: Row) -> Row:
@@ -27,42 +29,50 @@ def run(context: Context, unit: Row) -> Row:
     plans = {output: context.plan(output) for output in outputs}
     analyses = {output: analyze.load(context, output, plan) for output, plan in plans.items()}
     tracks = {output: build_tracks(analysis, context.settings) for output, analysis in analyses.items()}
-    features = {output: track_features(tracks[output], analyses[output], context.settings) for output in outputs}
-    clusters = _people(context, scope, [feature for output in outputs for feature in features[output]], tracks, plans)
+    features = [f for output in outputs for f in track_features(tracks[output], analyses[output], context.settings)]
+    people = _people(context, scope, features, _largest(tracks, plans))
     counts = {}
     for output, plan in plans.items():
-        regions = _regions(context, plan, tracks[output], clusters)
-        name = layout.regions(output)
-        context.work.replace(name, context.keystore.seal(pack_regions(regions), name))
+        regions = _regions(context, plan, tracks[output], people)
+        save_regions(context.work, context.keystore, layout.regions(output), regions)
         counts[output] = {"tracks": len(regions.tracks), "people": len(regions.identities), "faces": len(regions.regions)}
-    return {"people": len({label for _, label, _ in clusters}), "per_video": counts}
+    return {"people": len({label for _, label, _ in people}), "per_video": counts}
 
 
-def _people(
-    context: Context, scope: str, features: Sequence[TrackFeature], tracks: dict[str, tuple[Track, ...]], plans: dict[str, VideoPlan]
-) -> list[tuple[Cluster, str, object]]:
-    """Every person of the scope as (cluster, label, persona or None). People of an earlier run keep label and persona."""
-    lasting = context.settings.identity.scope != "video"
-    known = gallery.load(context.work, context.keystore, scope) if lasting else gallery.EMPTY
-    clusters = link(features, context.settings.identity, known.people)
-    labels = [context.keystore.label(scope, cluster.cluster_id) for cluster in clusters]
-    personas = _personas(context, scope, clusters, labels, known.personas, _largest(tracks, plans))
-    people = [(cluster, label, personas.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
-    if lasting:
-        gallery.save(context.work, context.keystore, scope, known.joined(people))
-    return people
+def _people(context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float]) -> list[Person]:
+    """Every person of the scope. People of an earlier run keep label and persona; a race with another run is decided again."""
+    if context.settings.identity.scope == "video":
+        return _decided(context, scope, features, largest_px, ())
+    found: list[Person] = []
+
+    def change(known: tuple[KnownPerson, ...]) -> list[KnownPerson]:
+        found[:] = _decided(context, scope, features, largest_px, known)
+        return [gallery.remember(*person) for person in found]
+
+    gallery.update(context.work, context.keystore, scope, change)
+    return found
 
 
-def _personas(context: Context, scope: str, clusters, labels, taken, largest_px) -> dict:
+def _decided(
+    context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float], known: tuple[KnownPerson, ...]
+) -> list[Person]:
+    clusters = link(features, context.settings.identity, known)
+    labels = [c.known.label if c.known else context.keystore.label(scope, c.cluster_id) for c in clusters]
+    taken = {person.label: person.persona for person in known if person.persona is not None}
+    personas = _personas(context, scope, clusters, labels, taken, largest_px)
+    return [(cluster, label, personas.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
+
+
+def _personas(
+    context: Context, scope: str, clusters: Sequence[Cluster], labels: Sequence[str], taken: Mapping[str, Persona], largest_px: Mapping[tuple[str, int], float]
+) -> dict[str, Persona]:
     """A synthetic person for everybody who is ever shown large enough to be given a face."""
-    if context.settings.render.engine != "swap":
-        return dict(taken)
     needs = [
         PersonaNeed(label, cluster.cluster_id, cluster.embedding, cluster.female, cluster.age, cluster.skin)
         for cluster, label in zip(clusters, labels, strict=True)
         if label not in taken and max(largest_px.get(key, 0.0) for key in cluster.tracks) >= context.settings.render.min_face_px
     ]
-    if not needs:
+    if context.settings.render.engine != "swap" or not needs:
         return dict(taken)
     people = context.models("people", "mesh", "embedder", "attributes").people
     chosen = choose_personas(
@@ -95,7 +105,7 @@ def _seen_together(clusters: Sequence[Cluster], labels: Sequence[str]) -> list[f
     return [frozenset(group) for _, group in sorted(by_video.items())]
 
 
-def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], people) -> VideoRegions:
+def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], people: Sequence[Person]) -> VideoRegions:
     owner = {key: index for index, (cluster, _, _) in enumerate(people) for key in cluster.tracks}
     present = sorted({owner[plan.video_id, t.track_no] for t in tracks if (plan.video_id, t.track_no) in owner}, key=lambda i: people[i][1])
     number = {index: identity_no for identity_no, index in enumerate(present)}

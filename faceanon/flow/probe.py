@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from faceanon.archive.sources import fetch_source
+from faceanon.archive.fetch import fetch_source
 from faceanon.core.ids import output_id, video_id
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import SourceItem, VideoPlan
@@ -23,7 +23,7 @@ def run(context: Context, unit: Row) -> Row:
     try:
         facts, index = probe(path, context.settings.plan)
     finally:
-        context.scratch.discard(path)
+        context.discard(path)
     video = video_id(item.name, source.sha256)
     scope = scope_name(context.settings, item, video)
     output = output_id(video, context.settings.digest(), context.spec.keystore_id, scope)

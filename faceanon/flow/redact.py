@@ -23,7 +23,7 @@ from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
-from faceanon.identity.sealed import unpack_regions
+from faceanon.identity.sealed import load_regions
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter, can_write
 from faceanon.media.mixing import mixable
@@ -36,15 +36,10 @@ PAINT_CHECK_EVERY = 8  # frames between proofs that painted faces differ from th
 def run(context: Context, unit: Row) -> Row:
     """unit: {"output_id", "segment_no"}. Adds frames, copied, cpu."""
     plan = context.plan(unit["output_id"])
-    regions = load_regions(context, unit["output_id"])
+    regions = load_regions(context.work, context.keystore, layout.regions(unit["output_id"]))
     watch = Stopwatch()
     staged = stage(context, unit["output_id"], plan, regions, plan.segments[unit["segment_no"]], watch)
     return {"frames": staged.num_frames, "copied": staged.copied, "cpu": watch.rounded()}
-
-
-def load_regions(context: Context, output_id: str) -> VideoRegions:
-    name = layout.regions(output_id)
-    return unpack_regions(context.keystore.open_sealed(context.work.read(name), name))
 
 
 def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, segment: Segment, watch: Stopwatch) -> StagedSegment:
@@ -108,7 +103,7 @@ def _render(
     sha256, size = file_digest(path), path.stat().st_size
     context.work.delete(name)  # left by an earlier attempt of this very process
     context.work.upload(path, name)
-    context.scratch.discard(path)
+    context.discard(path)
     return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, tuple(engine.summary()))
 
 
