@@ -20,6 +20,8 @@ from faceanon.core.errors import UsageError
 
 # Two letters at least before the colon, or a slash after it: `c:clip.mp4` is a file, `data:...` and `x://` are not.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://|([A-Za-z][A-Za-z0-9+\-]+):(?=[^/])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-_]{1,253}[a-z0-9]")
 # Words that some library would fetch or run; any other `word:name` without `//` is a file name with a colon in it.
 _FOREIGN = frozenset(
@@ -71,14 +73,14 @@ def parse(text: str) -> Uri:
         raise UsageError("holds a NUL byte", source=repr(text))
     if text.startswith(("/", ".")):
         return _local(text)
-    if "::" in text:
-        raise UsageError("'::' joins filesystems, which is not supported; write ./ before a file name that holds it", source=text)
     if text[:5].lower() == "file:":
         return _file(text)
+    if text[:5].lower() == "s3://":
+        return _s3(text)
+    if "::" in text:
+        raise UsageError("'::' joins filesystems, which is not supported; write ./ before a file name that holds it", source=text)
     match = _SCHEME.match(text)
     scheme = (match[1] or match[2]).lower() if match else ""
-    if match and match[1] and scheme == "s3":
-        return _s3(text)
     if match and (match[1] or scheme in _FOREIGN):
         raise UsageError(f"{scheme}: is not supported; give a local path, file: or s3://bucket/key", source=text)
     return _local(text)
@@ -99,7 +101,7 @@ def check_name(name: str) -> str:
         raise UsageError(f"a name must be relative: got {name!r}")
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise UsageError(f"a name must have no empty, '.' or '..' part: got {name!r}")
-    if any(ord(c) < 32 or ord(c) == 127 for c in name):
+    if _CONTROL.search(name):
         raise UsageError(f"a name must have no control characters: got {name!r}")
     if not is_text(name):
         raise UsageError(f"a name must be UTF-8: got {printable(name)!r}")
@@ -108,7 +110,7 @@ def check_name(name: str) -> str:
 
 def is_text(name: str) -> bool:
     """False where bytes of a file name are not UTF-8 (Python carries them as lone surrogates)."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+    return not _SURROGATE.search(name)
 
 
 def printable(name: str) -> str:

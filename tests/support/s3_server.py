@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ KEY, SECRET, BUCKET = "test-key", "test-secret", "faceanon-test"
 _PORTS = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"]
 _PORTS += ["s3.port", "s3.port.grpc", "s3.port.iceberg", "s3.port.lance", "admin.port", "admin.port.grpc"]
 _START_S = 60.0
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +43,7 @@ def s3_root(s3_server, monkeypatch, request) -> str:
     """A root URI of this test's own, with the environment set."""
     for name, value in s3_server.items():
         monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{request.node.name.replace('[', '-').replace(']', '')}"
+    return f"s3://{BUCKET}/{re.sub('[^a-z0-9]+', '-', request.node.name)}-{next(_numbers)}"
 
 
 @contextmanager
@@ -51,7 +54,8 @@ def server() -> Iterator[dict[str, str]]:
         identities = {"identities": [{"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write", "List"]}]}
         (Path(folder) / "id.json").write_text(json.dumps(identities))
         command = [str(weed), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder}/id.json"]
-        command += ["-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false", *(f"-{name}={port}" for name, port in zip(_PORTS, ports, strict=True))]
+        command += ["-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.autoCreateBucket=false"]
+        command += [f"-{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
         log = (Path(folder) / "log.txt").open("wb")
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, "GOMEMLIMIT": "300MiB"})
         try:
