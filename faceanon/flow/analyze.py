@@ -12,7 +12,7 @@ from faceanon.flow.stopwatch import Stopwatch, timed
 from faceanon.identity.sealed import load_analysis, save_analysis
 from faceanon.media.decode import read_pictures
 
-MODELS = ("detector", "mesh", "embedder", "attributes")
+MODELS = ("detector", "mesh", "embedder", "attributes", "shot_net")
 
 
 def run(context: Context, unit: Row) -> Row:
@@ -34,6 +34,7 @@ def run(context: Context, unit: Row) -> Row:
             embedder=timed(models.embedder, "embed", watch, "embed"),
             reader=timed(models.attributes, "read", watch, "embed"),
             settings=context.settings,
+            shot_net=models.shot_net,
         )
     save_analysis(context.work, context.keystore, name, analysis)
     return {"frames": segment.num_frames, "detected_frames": analysis.num_frames_detected, "cpu": watch.rounded()}

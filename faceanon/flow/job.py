@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from faceanon import __version__
 from faceanon.archive.fetch import open_source
@@ -70,7 +71,7 @@ class Context:
         self.spec = spec
         self._loader = loader
         self.settings = spec.settings
-        self._models: dict[frozenset[str], Models] = {}
+        self._models: dict[str, Any] = {}
         self._source: tuple[SourceVersion, Path] | None = None  # the last one, since segments of one video tend to follow each other
 
     @cached_property
@@ -96,11 +97,12 @@ class Context:
         return keystore
 
     def models(self, *need: str) -> Models:
-        """The models named, loaded once per process."""
-        wanted = frozenset(need)
-        if wanted not in self._models:
-            self._models[wanted] = self._loader(self.settings, need=wanted)
-        return self._models[wanted]
+        """The models named, each loaded once per process; others are None."""
+        missing = frozenset(need) - self._models.keys()
+        if missing:
+            loaded = self._loader(self.settings, need=missing)
+            self._models.update({name: getattr(loaded, name) for name in missing})
+        return Models(**{name: self._models[name] for name in need})
 
     def source(self, source: SourceVersion) -> Path:
         """A local path with exactly the bytes that were planned. Raises SourceChanged, SourceUnreadable."""

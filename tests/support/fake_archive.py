@@ -80,6 +80,7 @@ def fake_models(settings: Settings, *, need):
         attributes=fakes.FakeAttributes(),
         segmenter=fakes.FakeSegmenter(),
         people=people,
+        shot_net=None,
     )
 
 
