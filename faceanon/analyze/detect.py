@@ -8,6 +8,7 @@ faces, both sides of a sudden change, and between two looks that disagree, by ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,9 +25,13 @@ SUDDEN = 13.5  # content score from which both of its frames are looked at; half
 STIRRED = 8.0  # likewise where the frame before was calm
 SHAKEN = 27.0  # both are looked at for small faces, too
 SMALL_PX = 24.0  # faces narrower than this in the quick look may be missed by it; only looks for small faces tell whether they stay
+LARGE_PX = 32.0  # faces at least so wide in the quick view are found there as well as in the far one
 PARTNER_IOU = 0.3  # neighbouring looks that overlap less than this disagree
-TINY_PICTURE_PX = 400  # narrower pictures are doubled before the detector sees them
+NARROW_PICTURE_PX = 640  # narrower pictures are doubled for the far view, and seen mirrored, too: faces of 16 px are at the quick view's limit
+TINY_PICTURE_PX = 320  # narrower ones are always doubled
 _MERGE_IOU = 0.4
+
+Faces = tuple[Boxes, Points, NDArray[np.float32]]  # (N, 4), (N, 5, 2), (N,)
 
 
 @dataclass(frozen=True)
@@ -43,31 +48,61 @@ class Look:
 
 def look(picture: Picture, detector: FaceDetector, settings: DetectSettings, *, far: bool) -> Look:
     """One picture, quickly, and where `far` also at the large width."""
-    near_px, far_px = view_widths(picture.width, picture.height, settings)
-    parts = [_detect(picture, detector, px) for px in ((near_px, far_px) if far and far_px > near_px else (near_px,))]
-    box, points, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    box, points, score = _see(picture.bgr, picture.width, picture.height, detector, settings, far)
+    return Look(picture.index, far, box, points, score, picture)
+
+
+def look_at_image(image: Image, detector: FaceDetector, settings: DetectSettings) -> Faces:
+    """A still (H, W, 3) uint8 BGR, as a frame that is looked at for small faces: what an evaluation of the schedule's best look needs."""
+    height, width = image.shape[:2]
+
+    def shrunk(width_px: int) -> Image:
+        return image if width_px >= width else cv2.resize(image, (width_px, max(1, round(height * width_px / width))), interpolation=cv2.INTER_AREA)
+
+    return _see(shrunk, width, height, detector, settings, far=True)
+
+
+def _see(view: Callable[[int], Image], width: int, height: int, detector: FaceDetector, settings: DetectSettings, far: bool) -> Faces:
+    near_px, far_px = view_widths(width, height, settings)
+    found = [_detect(_enlarged(view(min(near_px, width)), near_px), width, height, detector)]
+    if far and far_px > near_px:
+        large = found[0][0][:, 2] - found[0][0][:, 0] >= LARGE_PX * width / near_px  # of the smaller ones the far view says better what they are
+        image = _enlarged(view(min(far_px, width)), far_px)
+        found = [tuple(column[large] for column in found[0]), _detect(image, width, height, detector)]
+        if width < NARROW_PICTURE_PX:
+            found.append(_mirrored(_detect(cv2.flip(image, 1), width, height, detector), width))
+    box, points, score = (np.concatenate(column) for column in zip(*found, strict=True))
     rows = np.flatnonzero((score >= settings.threshold) & (widths(box) > 0) & np.isfinite(box).all(1))
     rows = rows[non_maximum(box[rows], score[rows], _MERGE_IOU)]
-    return Look(picture.index, far, box[rows], points[rows], score[rows], picture)
+    return box[rows], points[rows], score[rows]
+
+
+def _enlarged(image: Image, width_px: int) -> Image:
+    if image.shape[1] >= width_px:
+        return image
+    return cv2.resize(image, (width_px, max(1, round(image.shape[0] * width_px / image.shape[1]))), interpolation=cv2.INTER_LINEAR)
+
+
+def _mirrored(faces: Faces, width: int) -> Faces:
+    """Faces of a picture that was mirrored, back in the picture; left and right points change names."""
+    box, points, score = faces
+    box = np.stack([width - box[:, 2], box[:, 1], width - box[:, 0], box[:, 3]], axis=1)
+    points = points[:, [1, 0, 2, 4, 3]] * np.float32([-1, 1]) + np.float32([width, 0])
+    return box, points, score
 
 
 def view_widths(width: int, height: int, settings: DetectSettings) -> tuple[int, int]:
     """How wide the quick and the far view of a picture are; equal where one view is enough. Upright pictures are seen narrower."""
     narrow = min(1.0, np.sqrt(width / height))
     near, far = (max(1, int(px * narrow)) for px in (settings.width_px, max(settings.width_px, settings.far_width_px)))
-    if width < 1.25 * near:
-        near = width
-    return min(near, width), min(far, width)
+    near = width if width < 1.25 * near else near
+    far = min(far, width)
+    if width < NARROW_PICTURE_PX:
+        far = 2 * width
+    return (far if width < TINY_PICTURE_PX else near), far
 
 
-def _detect(picture: Picture, detector: FaceDetector, width_px: int) -> tuple[Boxes, Points, NDArray[np.float32]]:
-    image = picture.bgr(width_px)
-    if picture.width < TINY_PICTURE_PX:
-        image = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    return rescaled(detector, image, picture.width, picture.height)
-
-
-def rescaled(detector: FaceDetector, image: Image, width: int, height: int) -> tuple[Boxes, Points, NDArray[np.float32]]:
+def _detect(image: Image, width: int, height: int, detector: FaceDetector) -> Faces:
     """What a detector sees in a view of a picture, in px of the picture."""
     box, points, score = detector.detect(image)
     scale = np.array([width / image.shape[1], height / image.shape[0]], np.float32)
