@@ -49,7 +49,7 @@ class PictureReader(Iterator[Picture]):
                 self.decode_errors += frame.is_corrupt
                 if not self._is_last and pts >= self._stop_pts:
                     break  # a frame is missing; the check below says so
-            yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts.rotation), form)
+            yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts), form)
             count += 1
         if count < self._num_frames:
             missing = f"frames {self._first_frame + count} to {self._first_frame + self._num_frames - 1}"
@@ -63,8 +63,6 @@ class PictureReader(Iterator[Picture]):
                 seek(container, stream, self._start_pts, self._path)
             step = max(1, (self._facts.stop_pts - self._facts.first_pts) // max(1, self._facts.num_frames_from_content))
             for pts, frame in timed(frames(container, stream, self._path), step, self._facts.container):
-                if (frame.width, frame.height) != (self._facts.width, self._facts.height):
-                    frame = frame.reformat(width=self._facts.width, height=self._facts.height)  # noqa: PLW2901
                 if pts >= self._start_pts:
                     yield pts, frame
 

@@ -16,6 +16,7 @@ from faceanon.core.records import VideoFacts
 _CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1), "410": (4, 4)}
 _DEPTHS = {"": 8, "10le": 10, "12le": 12}
 FALLBACK = "yuv444p"
+_ITU601 = av.video.reformatter.Colorspace.ITU601
 # FFmpeg's matrix numbers; others than these are rare enough to be treated by size, as players do.
 _MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 
@@ -53,10 +54,12 @@ def plane_format(facts: VideoFacts) -> PlaneFormat:
     return PlaneFormat(depth, chroma, full, _MATRICES.get(facts.colour.matrix, "bt709" if large else "bt601"))
 
 
-def from_frame(frame: av.VideoFrame, rotation: int) -> tuple[NDArray, ...]:
+def from_frame(frame: av.VideoFrame, facts: VideoFacts) -> tuple[NDArray, ...]:
     """Copies of the frame's planes as upright views; the decoder's own memory stays untouched, it predicts later frames from it."""
-    if layout(frame.format.name) is None:
-        frame = frame.reformat(format=FALLBACK, dst_colorspace=av.video.reformatter.Colorspace.ITU601, dst_color_range=av.video.reformatter.ColorRange.MPEG)
+    size = (facts.width, facts.height)
+    if frame.format.name != facts.pix_fmt or (frame.width, frame.height) != size or layout(facts.pix_fmt) is None:  # some streams change on their way
+        frame = frame.reformat(*size, painted_format(facts.pix_fmt), dst_colorspace=_ITU601 if layout(facts.pix_fmt) is None else None)
+    rotation = facts.rotation
     depth = layout(frame.format.name)[1]
     if frame.format.name == "nv12":
         pairs = _view(frame.planes[1], frame.planes[1].width * 2, np.uint8)

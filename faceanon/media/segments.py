@@ -10,6 +10,7 @@ from faceanon.core.records import PacketIndex, Segment, VideoFacts
 from faceanon.core.settings import PlanSettings
 from faceanon.core.timeline import Span
 
+ENDS_UNCLEAN = "its last frames depend on, or are shown among, frames after it"
 _LONGEST = 1.5  # times the wanted length that a segment may last while a clean start is looked for
 
 
@@ -48,5 +49,5 @@ def _not_copyable_because(facts: VideoFacts, index: PacketIndex, start: int, sto
     if not index.is_clean_start[start]:
         return "its first frame depends on, or is shown among, frames before it"
     if stop < len(index.pts) and not index.is_clean_start[stop]:
-        return "its last frames depend on, or are shown among, frames after it"
+        return ENDS_UNCLEAN
     return ""

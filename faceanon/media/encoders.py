@@ -1,0 +1,135 @@
+"""Which encoder writes a source's codec again, and how it is set. Pure: facts and settings in, an EncoderPlan out.
+
+Families: each codec by itself where there is an encoder. Nearest where there is none: MS-MPEG-4 and H.263 become MPEG-4, 10-bit VP9
+and 4:2:2 AV1 become what their encoder takes. GIF is staged without loss (FFV1) and gets its palettes when it is stitched.
+Encoders count frames (pts 0, 1, 2 at the average rate), whatever the source's time base; the writer maps counts back to exact pts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+
+from faceanon.core.errors import SourceUnsupported
+from faceanon.core.records import VideoFacts
+from faceanon.core.settings import EncodeSettings
+from faceanon.media.planes import painted_format
+
+CONTAINERS = {"mp4": "mp4", "mov": "mov", "matroska": "matroska", "webm": "webm", "avi": "avi", "mpegts": "mpegts", "gif": "gif", "flv": "flv"}
+_ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "mpeg4": "mpeg4",
+    "msmpeg4v1": "mpeg4",
+    "msmpeg4v2": "mpeg4",
+    "msmpeg4v3": "mpeg4",
+    "h263": "mpeg4",
+    "flv1": "flv",
+    "mjpeg": "mjpeg",
+    "mpeg1video": "mpeg1video",
+    "mpeg2video": "mpeg2video",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
+    "gif": "ffv1",
+}
+_WRITES = {"libx264": "h264", "libx265": "hevc", "libvpx": "vp8", "libvpx-vp9": "vp9", "libsvtav1": "av1", "flv": "flv1", "prores_ks": "prores"}
+_MPEG_RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60000, 1001), Fraction(60)]
+_EVEN_CHROMA = {"libx264", "libx265"}
+_GOP_S = 5
+SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """All that is set on an encoder."""
+
+    encoder: str
+    codec: str  # that it writes
+    pix_fmt: str
+    rate: Fraction
+    gop: int
+    options: dict[str, str]
+    quantizer: int  # 1..31 for encoders of the MPEG family, else 0
+    top_field_first: bool | None  # None: progressive
+    global_header: bool
+
+
+def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
+    """Raises SourceUnsupported, with the reason, where the video cannot be written again."""
+    if facts.container not in CONTAINERS:
+        raise SourceUnsupported(f"the container {facts.container} cannot be written")
+    name = _ENCODERS.get(facts.codec)
+    if name is None:
+        raise SourceUnsupported(f"there is no encoder for its codec, {facts.codec}")
+    pix_fmt = _pix_fmt(name, facts)
+    if name in _EVEN_CHROMA and _is_odd(facts, pix_fmt):
+        raise SourceUnsupported(f"{name} cannot write {facts.width} x {facts.height} px in {pix_fmt}")
+    rate = _rate(name, facts)
+    interlaced = facts.field_order != "progressive" and name in ("mpeg2video", "libx264")
+    return EncoderPlan(
+        encoder=name,
+        codec=_WRITES.get(name, name),
+        pix_fmt=pix_fmt,
+        rate=rate,
+        gop=max(1, round(rate * _GOP_S)),
+        options=_options(name, facts, settings),
+        quantizer=_quantizer(name, settings.quality),
+        top_field_first=facts.field_order[1] == "t" if interlaced else None,
+        global_header=name == "libsvtav1",
+    )
+
+
+def _pix_fmt(encoder: str, facts: VideoFacts) -> str:
+    """The source's own, or the one that loses least."""
+    wanted = painted_format(facts.pix_fmt)
+    offered = [f.name for f in av.Codec(encoder, "w").video_formats or []]
+    if wanted in offered or not offered:
+        return wanted
+    if encoder == "mjpeg" and wanted.replace("yuv", "yuvj") in offered:
+        return wanted.replace("yuv", "yuvj")
+    return av.codec.codec.find_best_pix_fmt_of_list(offered, wanted)[0].name
+
+
+def _is_odd(facts: VideoFacts, pix_fmt: str) -> bool:
+    odd_width, odd_height = facts.width % 2, facts.height % 2
+    return bool((odd_width and ("420" in pix_fmt or "422" in pix_fmt)) or (odd_height and "420" in pix_fmt))
+
+
+def _rate(encoder: str, facts: VideoFacts) -> Fraction:
+    rate = facts.average_rate or Fraction(25)
+    rate = min(max(rate, Fraction(1)), Fraction(240)).limit_denominator(1001)
+    if encoder in ("mpeg1video", "mpeg2video"):
+        return min(_MPEG_RATES, key=lambda r: abs(r - rate))
+    return rate if rate.numerator <= 65535 else Fraction(round(rate * 100), 100)
+
+
+def _quantizer(encoder: str, quality: int) -> int:
+    if encoder == "mjpeg":
+        return min(31, max(1, round(quality / 7)))
+    return min(31, max(1, round(quality / 8))) if encoder in ("mpeg4", "mpeg1video", "mpeg2video", "flv") else 0
+
+
+def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[str, str]:
+    """x264's quality scale mapped by what looks alike; the numbers are the encoders' own rules of thumb."""
+    quality, threads = settings.quality, settings.threads
+    no_b_frames = facts.container in ("avi", "flv")  # AVI keeps no presentation times
+    if encoder == "libx264":
+        params = f"sps-id={SPS_ID}:open-gop=0" + (":bframes=0" if no_b_frames else "")
+        return {"preset": settings.preset, "crf": str(quality), "x264-params": params}
+    if encoder == "libx265":
+        params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none" + (":bframes=0" if no_b_frames else "")
+        return {"preset": settings.preset, "crf": str(min(51, quality + 4)), "x265-params": params}
+    if encoder == "libvpx-vp9":
+        return {"deadline": "good", "cpu-used": "5", "crf": str(min(63, round(quality * 1.4))), "b": "0", "row-mt": "0"}
+    if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame
+        return {"deadline": "good", "cpu-used": "5", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
+    if encoder == "libsvtav1":
+        return {"preset": "10", "crf": str(min(63, quality + 10)), "svtav1-params": f"lp={threads}"}
+    if encoder == "ffv1":
+        return {"slicecrc": "0", "level": "1"}
+    return {"bf": "0"} if encoder in ("mpeg4", "mpeg1video", "mpeg2video", "flv") else {}

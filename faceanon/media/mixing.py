@@ -1,0 +1,51 @@
+"""Which segments may be copied. Pure.
+
+Copied and re-encoded packets can stand in one stream where every keyframe brings all that its decoder needs, or where parameter
+sets can travel in the packets and the container's players accept it. Where nothing is encoded, any codec is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from faceanon.core.records import Segment, VideoFacts
+from faceanon.media.segments import ENDS_UNCLEAN
+
+_SELF_CONTAINED = ("vp8", "vp9", "mjpeg")
+_IN_BAND_CONTAINERS = ("mp4", "mov", "matroska", "mpegts")
+_VP9_AS_WRITTEN = ("yuv420p", "yuv422p", "yuv440p", "yuv444p")
+
+
+def mixable(facts: VideoFacts) -> str:
+    """"" where copied source packets may stand beside re-encoded ones, else the reason why not."""
+    where = f"{facts.codec} in {facts.container}"
+    if facts.codec == "gif":
+        return "gif: frames build on one another and share palettes"
+    if facts.codec in _SELF_CONTAINED:
+        if facts.codec == "vp9" and facts.pix_fmt not in _VP9_AS_WRITTEN:
+            return f"{where}: re-encoded segments would differ in bit depth"
+        return ""
+    if facts.codec == "mpeg2video":
+        return "" if facts.container == "mpegts" and facts.field_order == "progressive" else f"{where}: one sequence header holds for the whole stream"
+    if facts.codec not in ("h264", "hevc"):
+        return f"{where}: one header holds for the whole stream"
+    if facts.container not in _IN_BAND_CONTAINERS:
+        return f"{where}: the container has no place for a second set of parameters"
+    if facts.codec == "h264" and "444" in facts.pix_fmt:
+        return f"{where}: how 4:4:4 decodes depends on the encoder that the first packet names"
+    return ""
+
+
+def choose_copies(facts: VideoFacts, segments: Sequence[Segment], wanted: Collection[int]) -> dict[int, str]:
+    """For every segment_no: "" to copy it, or why it is encoded. `wanted` names the segments that nothing is painted in.
+
+    A whole video without painting is copied whatever its codec and however its segments meet, if its own start is clean.
+    """
+    if len(wanted) == len(segments) and _starts_clean(segments):
+        return {segment.segment_no: "" for segment in segments}
+    reason = mixable(facts)
+    return {s.segment_no: (reason or s.not_copyable_because) if s.segment_no in wanted else "it is painted" for s in segments}
+
+
+def _starts_clean(segments: Sequence[Segment]) -> bool:
+    return segments[0].copyable or segments[0].not_copyable_because == ENDS_UNCLEAN
