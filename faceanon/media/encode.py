@@ -24,7 +24,7 @@ from faceanon.media.planes import painted_format, to_frame
 from faceanon.media.staging import CodedPacket, StagedHeader, write_end, write_header, write_packet
 
 _LAMBDA = 118  # FF_QP2LAMBDA: FFmpeg's unit of quality for one step of the quantizer
-_VOP_START = b"\x00\x00\x01\xb6"
+_PICTURE_STARTS = (b"\x00\x00\x01\xb3", b"\x00\x00\x01\xb6")  # MPEG-4: group, picture; before them stands the header
 
 
 def can_write(facts: VideoFacts) -> None:
@@ -79,7 +79,7 @@ class SegmentWriter:
     def _header(self, first: bytes) -> StagedHeader:
         extradata = self._context.extradata or b""
         if self._plan.codec == "mpeg4":
-            extradata = first[: max(0, first.find(_VOP_START))]
+            extradata = first[: max(0, min(first.find(mark) for mark in _PICTURE_STARTS if mark in first))]
         return StagedHeader(self._plan.codec, self._plan.pix_fmt, self._facts.width, self._facts.height, extradata.hex())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

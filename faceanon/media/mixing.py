@@ -41,11 +41,12 @@ def choose_copies(facts: VideoFacts, segments: Sequence[Segment], wanted: Collec
 
     A whole video without painting is copied whatever its codec and however its segments meet, if its own start is clean.
     """
-    if len(wanted) == len(segments) and _starts_clean(segments):
+    if len(wanted) == len(segments) and starts_clean(segments):
         return {segment.segment_no: "" for segment in segments}
     reason = mixable(facts)
     return {s.segment_no: (reason or s.not_copyable_because) if s.segment_no in wanted else "it is painted" for s in segments}
 
 
-def _starts_clean(segments: Sequence[Segment]) -> bool:
+def starts_clean(segments: Sequence[Segment]) -> bool:
+    """True where the video's first frame depends on nothing that is hidden or missing."""
     return segments[0].copyable or segments[0].not_copyable_because == ENDS_UNCLEAN

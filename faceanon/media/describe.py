@@ -1,0 +1,115 @@
+"""What a finished file is, in the terms in which it is compared with its source, and sampled pictures of it for whoever looks for leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Picture
+from faceanon.core.records import ColourTags, VideoFacts
+from faceanon.core.settings import PlanSettings
+from faceanon.media.decode import read_pictures
+from faceanon.media.probe import probe
+from faceanon.media.source import opened
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """One stream. start and stop: of its first and after its last packet, in seconds; None where it has no packet."""
+
+    kind: str
+    codec: str
+    language: str
+    title: str
+    attached_picture: bool
+    start_s: Fraction | None
+    stop_s: Fraction | None
+    num_packets: int
+
+
+@dataclass(frozen=True)
+class MediaSummary:
+    """A file as a player sees it. `frame_pts` in units of `time_base`; all times count from the same zero."""
+
+    frame_pts: NDArray[np.int64]  # (F,) of displayed frames, rising
+    time_base: Fraction
+    duration_s: float  # of the video: from its first frame to the end of its last
+    streams: tuple[StreamSummary, ...]
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    sar: Fraction
+    colour: ColourTags
+    pix_fmt: str
+    metadata_keys: tuple[str, ...]  # of the file and, after "stream:", of its streams
+    chapters: tuple[tuple[Fraction, Fraction, str], ...]
+
+    @property
+    def frame_times_s(self) -> tuple[Fraction, ...]:
+        """Exact times of all frames."""
+        return tuple(int(pts) * self.time_base for pts in self.frame_pts)
+
+
+def describe(path: Path) -> MediaSummary:
+    """Raises as `probe` does: an output that is cut short does not pass as whole."""
+    no_limits = PlanSettings(max_width_px=1 << 30, max_streams=1 << 30, max_duration_s=float("inf"))
+    facts, index = probe(path, no_limits)
+    with opened(path) as container:
+        chapters = tuple((c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", "")) for c in container.chapters())
+        keys = sorted(container.metadata) + sorted(f"stream:{key}" for stream in container.streams for key in stream.metadata)
+        streams = _streams(container, facts)
+    return MediaSummary(
+        frame_pts=index.pts,
+        time_base=facts.time_base,
+        duration_s=facts.duration_s,
+        streams=streams,
+        container=facts.container,
+        codec=facts.codec,
+        width=facts.width,
+        height=facts.height,
+        rotation=facts.rotation,
+        sar=facts.sar,
+        colour=facts.colour,
+        pix_fmt=facts.pix_fmt,
+        metadata_keys=tuple(dict.fromkeys(keys)),
+        chapters=chapters,
+    )
+
+
+def _streams(container, facts: VideoFacts) -> tuple[StreamSummary, ...]:
+    starts: dict[int, Fraction] = {}
+    stops: dict[int, Fraction] = {}
+    counts: dict[int, int] = {}
+    for packet in container.demux():
+        moment = packet.pts if packet.pts is not None else packet.dts
+        if not packet.size or moment is None:
+            continue
+        number, start = packet.stream_index, moment * packet.time_base
+        starts[number] = min(starts.get(number, start), start)
+        stops[number] = max(stops.get(number, start), start + (packet.duration or 0) * packet.time_base)
+        counts[number] = counts.get(number, 0) + 1
+    return tuple(
+        StreamSummary(s.kind, s.codec, s.language, s.title, s.attached_picture, starts.get(s.index), stops.get(s.index), counts.get(s.index, 0)) for s in facts.streams
+    )
+
+
+def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Iterator[Picture]:
+    """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame."""
+    if facts is None:
+        facts, _ = probe(path, PlanSettings())
+    step = Fraction(every_s) / facts.time_base
+    last_sampled: int | None = None
+    picture: Picture | None = None
+    for picture in read_pictures(path, facts, None):
+        if last_sampled is None or picture.pts >= last_sampled + step:
+            last_sampled = picture.pts
+            yield picture
+    if picture is not None and picture.pts != last_sampled:
+        yield picture

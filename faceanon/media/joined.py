@@ -1,0 +1,142 @@
+"""The output's video packets in order of decoding: staged segments from their files, the others copied from the source.
+
+H.264 and HEVC leave as Annex B without user data. Where packets of the source follow encoded ones, the parameter sets that the source
+keeps aside stand before them, since the encoder's were last. Payloads are otherwise those of the source, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from faceanon.core.errors import SourceTruncated
+from faceanon.core.records import Segment, VideoFacts
+from faceanon.media import faults, jpeg, nal
+from faceanon.media.source import main_video, opened
+from faceanon.media.staging import CodedPacket, read_packets, read_times
+
+_HEVC_END_OF_SEQUENCE = b"\x48\x01"  # NAL type 36: what follows is decoded as if the stream began with it, a CRA included
+_DELIMITERS = {"h264": 9, "hevc": 35}
+
+
+def joined_times(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path]) -> list[int]:
+    """The pts of every packet that `joined_packets` will give."""
+    copied = ((number, packet.pts) for number, packet in _copied(source, segments, staged))
+    return list(_joined(source, segments, staged, copied, read_times))
+
+
+def joined_packets(source: Path, facts: VideoFacts, segments: Sequence[Segment], staged: Mapping[int, Path], *, captions: bool) -> Iterator[CodedPacket]:
+    """Every packet. captions: whether closed captions, which travel as user data, stay."""
+    cleaner = _Cleaner(facts.codec, bool(staged), captions)
+    copied = ((number, cleaner.clean(number, packet)) for number, packet in _copied(source, segments, staged, cleaner))
+    packets = _joined(source, segments, staged, copied, read_packets)
+    return _with_ends(packets, segments, staged) if facts.codec == "hevc" and 0 < len(staged) < len(segments) else packets
+
+
+def _joined(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path], copied: Iterator, read) -> Iterator:
+    groups = groupby(copied, key=lambda entry: entry[0])
+    for segment in segments:
+        if segment.segment_no in staged:
+            yield from read(staged[segment.segment_no])
+            continue
+        number, group = next(groups, (None, ()))
+        if number != segment.segment_no:
+            raise SourceTruncated(f"segment {segment.segment_no} does not start where it was planned, at pts {segment.span.start_pts}", source=str(source))
+        yield from (item for _, item in group)
+
+
+def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path], cleaner: _Cleaner | None = None) -> Iterator[tuple[int, object]]:
+    """(segment_no, packet) of the segments that are not staged, in one sequential pass."""
+    if all(s.segment_no in staged for s in segments):
+        return
+    starts = {s.span.start_pts: s.segment_no for s in segments}
+    current = None
+    with opened(source) as container:
+        stream = main_video(container, source)
+        if cleaner:
+            cleaner.begin(stream.codec_context.extradata)
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                if packet.is_keyframe:
+                    current = starts.get(packet.pts, current)
+                    if cleaner:
+                        cleaner.notice(packet)
+                if current is not None and current not in staged and not packet.is_discard:
+                    yield current, packet
+        except faults.MediaFault as error:
+            raise faults.reading(error, source, f"segment {current}") from error
+
+
+@dataclass
+class _Cleaner:
+    """Takes user data out of copied packets and puts parameter sets where they are needed."""
+
+    codec: str
+    mixed: bool
+    captions: bool
+    _prefix: int = 0
+    _sets: list[bytes] = field(default_factory=list)
+    _last: int | None = None
+
+    def begin(self, extradata: bytes | None) -> None:
+        if self.codec in _DELIMITERS:
+            self._prefix = nal.length_size(self.codec, extradata)
+            self._sets = nal.parameter_sets(self.codec, extradata)
+
+    def notice(self, packet) -> None:
+        """Remembers the parameter sets of a keyframe, also of one that is not copied: they hold from there on."""
+        if self.mixed and self.codec in _DELIMITERS:
+            found = [u for u in nal.split(bytes(packet), self._prefix) if nal.is_parameter_set(self.codec, u)]
+            kinds = {nal.unit_type(self.codec, u) for u in found}
+            self._sets = [u for u in self._sets if nal.unit_type(self.codec, u) not in kinds] + found
+
+    def clean(self, segment_no: int, packet) -> CodedPacket:
+        payload = bytes(packet)
+        if self.codec in _DELIMITERS:
+            units = (nal.without_user_data(self.codec, unit, captions=self.captions) for unit in nal.split(payload, self._prefix))
+            kept = [unit for unit in units if unit is not None]
+            if self.mixed and segment_no != self._last and (self._last is None or segment_no != self._last + 1):
+                kept = self._with_sets(kept)
+            payload = nal.join(kept)
+        elif self.codec == "mjpeg":
+            payload = jpeg.without_user_data(payload)
+        self._last = segment_no
+        return CodedPacket(packet.pts, packet.is_keyframe, payload)
+
+    def _with_sets(self, units: list[bytes]) -> list[bytes]:
+        rest = [u for u in units if not nal.is_parameter_set(self.codec, u)]
+        at = 1 if rest and nal.unit_type(self.codec, rest[0]) == _DELIMITERS[self.codec] else 0
+        return rest[:at] + sorted(self._sets, key=lambda u: nal.unit_type(self.codec, u)) + rest[at:]
+
+
+def _with_ends(packets: Iterator[CodedPacket], segments: Sequence[Segment], staged: Mapping[int, Path]) -> Iterator[CodedPacket]:
+    """HEVC with an end of sequence before each switch between copied and encoded packets."""
+    pairs = pairwise(segments)
+    switches = {b.span.start_pts for a, b in pairs if (a.segment_no in staged) != (b.segment_no in staged)}
+    held: CodedPacket | None = None
+    for packet in packets:
+        if held is not None:
+            ends = packet.is_keyframe and packet.pts in switches
+            yield CodedPacket(held.pts, held.is_keyframe, held.payload + nal.START + _HEVC_END_OF_SEQUENCE) if ends else held
+        held = packet
+    if held is not None:
+        yield held
+
+
+def decode_times(pts: Sequence[int]) -> list[int]:
+    """A dts for each pts in order of decoding: rising, never after its pts, as late as that allows.
+
+    The sorted pts shifted by the smallest number of frames that works; in front they are continued backwards, above 0 where there is room.
+    """
+    ordered = sorted(pts)
+    rank = {moment: n for n, moment in enumerate(ordered)}
+    shift = max((n - rank[moment] for n, moment in enumerate(pts)), default=0)
+    step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
+    if shift and ordered[0] >= shift:
+        step = min(step, ordered[0] // shift)
+    front = [ordered[0] - step * (shift - n) for n in range(min(shift, len(pts)))]
+    return front + ordered[: len(pts) - len(front)]
