@@ -16,7 +16,6 @@ from faceanon.render.texture import Texture
 _LOOSE = (*topo.LIPS, 152, 148, 176, 149, 150, 136, 172, 58, 377, 400, 378, 379, 365, 397, 288, 361)  # moved by speech: not used to find the pose
 _STABLE = np.setdiff1d(np.arange(topo.POINTS), _LOOSE)
 _SOFT = 0.30  # reach of a group's shift beyond the group, in eye distances
-CLOSED, OPEN = 0.13, 0.20  # eye height over width below which lids meet, and above which they are the mesh's
 
 
 def similarity3(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -30,8 +29,8 @@ def similarity3(source: NDArray[np.float32], target: NDArray[np.float32]) -> tup
     return turn, mean_t - turn @ mean_s
 
 
-def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, openness: float) -> NDArray[np.float32]:
-    """(468, 3) where the person's vertices go, for the frame's mesh (468, 3)."""
+def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, openness: float, closed: float = 0.0) -> NDArray[np.float32]:
+    """(468, 3) where the person's vertices go, for the frame's mesh (468, 3); closed 0..1 brings the lids together."""
     person = texture.mesh(openness)
     turn, shift = similarity3(person[_STABLE], mesh[_STABLE])
     posed = person @ turn.T + shift
@@ -42,7 +41,20 @@ def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, op
     limit = 0.22 * topo.eye_distance(mesh)  # a fit that disagrees more is a bad fit, not a shape
     length = np.linalg.norm(move, axis=1, keepdims=True)
     move *= np.minimum(1, limit / np.maximum(length, 1e-6))
-    return np.concatenate([mesh[:, :2] + move, mesh[:, 2:]], axis=1).astype(np.float32)
+    flat = mesh[:, :2] + move
+    if closed > 0:
+        for ring, lid in ((topo.RIGHT_EYE, topo.RIGHT_LID), (topo.LEFT_EYE, topo.LEFT_LID)):
+            _close(flat, list(ring), list(lid), closed)
+    return np.concatenate([flat, mesh[:, 2:]], axis=1).astype(np.float32)
+
+
+def _close(flat: NDArray, ring: list[int], lid: list[int], closed: float) -> None:
+    """In place: the upper lid comes down to just above the lower one, and draws the skin above along."""
+    lower, upper = ring[1:8], ring[:8:-1]
+    gap = flat[upper] - flat[lower]
+    flat[lower] += 0.12 * closed * gap
+    flat[upper] -= 0.84 * closed * gap
+    flat[lid[:8:-1]] -= 0.30 * closed * gap
 
 
 def _together(move: NDArray, layout: NDArray[np.float32], group: tuple[int, ...]) -> NDArray:

@@ -1,4 +1,4 @@
-"""Light and colour of the frame on the new face, and the mask by which it is laid over the frame.
+"""Light, colour and sharpness of the frame on the new face.
 
 Everything that is estimated from the frame is of low frequency and is measured on skin alone, so no feature of the old face comes back
 through the light: only its shading, over patches of about a fifth of a face.
@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.picture import Image
+from faceanon.render.retouch import local_means, skin_likeness, weighted_mean
 
 LIGHT_REACH = 0.17  # sigma of the shading, over the face's width
 LOW_PX = 40  # face width at which shading is measured
 GAIN_RANGE = 0.62, 1.55  # of the shading against its mean
+_SOFTEST_PX = 2.0
 
 
-def relight(new: Image, old: Image, skin: NDArray[np.float32], face_px: float) -> tuple[Image, NDArray[np.float32]]:
-    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin.
+def relight(new: Image, old: Image, skin: NDArray[np.float32], face_px: float, mouth_gain: NDArray[np.float32] | None) -> tuple[Image, NDArray[np.float32]]:
+    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; mouth_gain (h, w) multiplies the lightness.
 
     Also gives how like skin the old picture is, (h, w) float32 0..1, for the mask.
     """
@@ -27,42 +29,35 @@ def relight(new: Image, old: Image, skin: NDArray[np.float32], face_px: float) -
     size = (max(4, round(w * k)), max(4, round(h * k)))
     few_new, few_old = (cv2.cvtColor(cv2.resize(i, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255, cv2.COLOR_BGR2Lab) for i in (new, old))
     weight = cv2.resize(skin, size, interpolation=cv2.INTER_AREA)
-    likeness = _skin_likeness(few_old, weight)
+    likeness = skin_likeness(few_old, weight)
     trusted = weight * (0.02 + likeness)
-    sigma = LIGHT_REACH * face_px * k
-    light_old, light_new = _smooth(few_old, trusted, sigma), _smooth(few_new, weight, sigma)
-    mean_old, mean_new = _mean(few_old, trusted), _mean(few_new, weight)
-    level = mean_old[0] / max(mean_new[0], 1.0)
-    gain = np.clip(light_old[..., 0] / np.maximum(light_new[..., 0], 1.0) / max(level, 1e-3), *GAIN_RANGE) * level
-    shift = 0.5 * (light_old[..., 1:] - light_new[..., 1:]) + 0.5 * (mean_old[1:] - mean_new[1:])
-    full = (w, h)
-    gain, shift = cv2.resize(gain, full, interpolation=cv2.INTER_LINEAR), cv2.resize(shift, full, interpolation=cv2.INTER_LINEAR)
-    lab = cv2.cvtColor(new.astype(np.float32) * (1 / 255), cv2.COLOR_BGR2Lab)
-    lab[..., 0] *= gain
-    lab[..., 1:] += shift
-    bgr = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
-    out = cv2.convertScaleAbs(np.clip(bgr, 0, 1), alpha=255)
-    return out, cv2.resize(likeness, full, interpolation=cv2.INTER_LINEAR)
+    light = local_means(few_old, trusted, LIGHT_REACH * face_px * k)
+    mean_old, mean_new = weighted_mean(few_old, trusted), weighted_mean(few_new, weight)
+    level = mean_old[0] / max(float(mean_new[0]), 1.0)
+    gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) * level
+    colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
+    vivid = _vividness(few_old, few_new, trusted, weight)
+    gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
+    lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
+    lab[..., 0] *= gain if mouth_gain is None else gain * mouth_gain
+    shade = np.minimum(gain, 1.1) * vivid  # less light, less colour
+    for channel in (1, 2):
+        lab[..., channel] = (lab[..., channel] - mean_new[channel]) * shade + colour[..., channel - 1]
+    out = cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
+    return out, cv2.resize(likeness, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
-def _skin_likeness(lab: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) 1 where a px has the colour of most of the face's skin, 0 for hair, cloth and the like."""
-    picked = lab[weight > 0.5]
-    if len(picked) < 8:
-        return np.ones(lab.shape[:2], np.float32)
-    middle = np.median(picked, axis=0)
-    spread = np.maximum(1.5 * np.median(np.abs(picked - middle), axis=0), [7.0, 3.5, 3.5])
-    apart = ((lab - middle) / spread) ** 2
-    return np.exp(-0.5 * np.maximum(0, apart.sum(2) - 3.0) / 3.0).astype(np.float32)
+def _vividness(old: NDArray[np.float32], new: NDArray[np.float32], trusted: NDArray[np.float32], weight: NDArray[np.float32]) -> float:
+    """0 for a grey picture, so that lips and eyes become grey too; 1 where the frame's colours vary at least half as much as the portrait's."""
+    spread = [float(np.sqrt(weighted_mean((v - weighted_mean(v, w)) ** 2, w)[1:].sum())) for v, w in ((old, trusted), (new, weight))]
+    return float(np.clip(2 * spread[0] / max(spread[1], 0.5), 0, 1))
 
 
-def _smooth(values: NDArray[np.float32], weight: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Weighted local means; far from any weight the overall mean."""
-    blurred = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    prior = 0.03
-    return (blurred + prior * _mean(values, weight)) / (total + prior)[..., None]
-
-
-def _mean(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (values * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+def soften(new: Image, old: Image, inside: NDArray[np.float32]) -> Image:
+    """`new` blurred until it has no more fine detail than the frame; a video's face is seldom as sharp as a portrait."""
+    core = inside > 0.9
+    if core.sum() < 64:
+        return new
+    detail = [float(np.abs(cv2.Laplacian(i[..., 1], cv2.CV_16S, ksize=3))[core].mean()) for i in (new, old)]
+    sigma = min(_SOFTEST_PX, 0.55 * float(np.sqrt(max(0.0, detail[0] / max(detail[1], 0.5) - 1.0))))
+    return new if sigma < 0.3 else cv2.GaussianBlur(new, (0, 0), sigma)

@@ -17,6 +17,7 @@ from faceanon.core import geometry
 from faceanon.core.settings import RenderSettings
 from faceanon.render import align
 from faceanon.render import topology as topo
+from faceanon.render.expression import UNKNOWN, Demand, Expression, closedness, mean_gaze
 
 LOOKAHEAD = 10  # frames known after the one that is decided
 GAP, RUN = 5, 8
@@ -34,6 +35,7 @@ class Sight:
     face: NDArray[np.float32]  # (4,) the region's face box
     starts: bool  # good enough to start showing a face
     stays: bool  # good enough to go on
+    expression: Expression = UNKNOWN
 
 
 def judge(
@@ -86,6 +88,36 @@ def settled_mesh(frame: int, sights: Mapping[int, Sight]) -> NDArray[np.float32]
     meshes = {f: s.mesh for f, s in near.items() if s.mesh is not None}
     meshes[frame] = own
     return _smooth(frame, meshes)
+
+
+class Usual:
+    """How open and how lively a track's eyes usually are, from all of its frames that are known so far."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float]] = []
+
+    def add(self, expression: Expression) -> None:
+        if np.isfinite(expression.contrast) and len(self._seen) < 500:
+            self._seen.append((expression.opening, expression.contrast))
+
+    def opening_and_contrast(self) -> tuple[float, float]:
+        if not self._seen:
+            return (0.0, 0.0)
+        opening, contrast = np.percentile(np.array(self._seen), 70, axis=0)
+        return (float(opening), float(contrast))
+
+
+def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
+    """What the new face must show in this frame, beyond its mesh."""
+    near = [(f - frame, sights[f].expression) for f in range(frame - 2, frame + 3) if f in sights and sights[f].stays]
+    if not near:
+        return Demand()
+    opening, contrast = usual.opening_and_contrast()
+    closed = [(apart, closedness(e, opening, contrast)) for apart, e in near if abs(apart) <= 1]
+    weight = {0: 2.0, 1: 0.5, -1: 0.5}
+    shut = sum(weight[a] * c for a, c in closed) / sum(weight[a] for a, _ in closed) if closed else 0.0
+    mouths = [e.mouth for apart, e in near if abs(apart) <= 1 and np.isfinite(e.mouth)]
+    return Demand(shut, mean_gaze(near, 1.2), float(np.mean(mouths)) if mouths else np.nan)
 
 
 def _between(frame: int, near: Mapping[int, Sight], face: NDArray[np.float32]) -> NDArray[np.float32] | None:

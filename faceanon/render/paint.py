@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from faceanon.core.picture import Image, Picture
 from faceanon.render import align
 from faceanon.render import topology as topo
-from faceanon.render.blend import relight
-from faceanon.render.texture import ALPHA, FOREHEAD, LEVELS, SKIN, Texture
+from faceanon.render.blend import relight, soften
+from faceanon.render.expression import NEUTRAL, Demand
+from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture
 from faceanon.render.warp import dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
@@ -40,9 +41,10 @@ class Patch:
         return tried
 
 
-def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float) -> Patch | None:
+def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float, demand: Demand = NEUTRAL) -> Patch | None:
     """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture."""
-    vertices = align.target_vertices(mesh, texture, beta, topo.openness(mesh))
+    openness = topo.openness(mesh)
+    vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed)
     face_px = float(np.ptp(vertices[:, 0]))
     box = _box_of(vertices, picture)
     if box is None:
@@ -54,7 +56,7 @@ def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, be
     work = old if k == 1.0 else cv2.resize(old, size, interpolation=cv2.INTER_AREA)
     scale = np.array([size[0] / w, size[1] / h, k], np.float32)
     local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
-    image, alpha = _render(work, local, texture, face_px * k, topo.openness(mesh))
+    image, alpha = _render(work, local, texture, face_px * k, openness, demand)
     if k != 1.0:
         image, alpha = cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
     return Patch(box[0], box[1], image, alpha)
@@ -68,17 +70,47 @@ def _box_of(vertices: NDArray[np.float32], picture: Picture) -> PxBox | None:
     return (int(x0), int(y0), int(x1), int(y1)) if x1 - x0 >= 4 and y1 - y0 >= 4 else None
 
 
-def _render(old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float) -> tuple[Image, NDArray[np.float32]]:
+def _render(
+    old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float, demand: Demand
+) -> tuple[Image, NDArray[np.float32]]:
     level = _level(vertices, texture)
     shrink = np.float32(1 / (1 << level))
     source = (texture.layout + 0.5) * shrink - 0.5
     map_x, map_y, inside = dense_map(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
-    new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px)
+    _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
+    new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, _mouth_gain(old.shape[:2], vertices, texture, openness, demand.mouth))
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
-    alpha = cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px))
-    return lit, np.minimum(alpha, 1)
+    lit = soften(lit, old, alpha)
+    return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
+
+
+def _look_aside(
+    map_x: NDArray[np.float32], map_y: NDArray[np.float32], eyes: NDArray[np.float32], texture: Texture, source: NDArray[np.float32], gaze: tuple[float, float]
+) -> None:
+    """Shift the irises, in the maps, in place, so that they look where the frame's do; both eyes alike."""
+    aside = (np.array(gaze) - np.array(texture.gaze)) * (0.9, 0.6)
+    if not np.all(np.isfinite(aside)):
+        return
+    width = float(np.linalg.norm(source[33] - source[133]))
+    dx, dy = np.clip(aside, (-0.2, -0.08), (0.2, 0.08)) * width
+    map_x -= np.float32(dx) * eyes
+    map_y -= np.float32(dy) * eyes
+
+
+def _mouth_gain(size: tuple[int, int], vertices: NDArray[np.float32], texture: Texture, openness: float, mouth: float) -> NDArray[np.float32] | None:
+    """(h, w) what the lightness inside the lips is multiplied by, so that a mouth without teeth in the frame shows none; None where nothing is to be done."""
+    if not np.isfinite(mouth):
+        return None
+    gain = float(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), 0.25, 1.15))
+    if abs(gain - 1) < 0.03:
+        return None
+    ring = vertices[list(topo.INNER_LIPS), :2]
+    inside = np.zeros(size, np.float32)
+    cv2.fillPoly(inside, [np.rint(ring * 8).astype(np.int32)], 1.0, shift=3)
+    inside = cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.06 * float(np.ptp(ring[:, 1]))))
+    return 1 + (np.float32(gain) - 1) * inside
 
 
 def _level(vertices: NDArray[np.float32], texture: Texture) -> int:

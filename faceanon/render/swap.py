@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ from faceanon.core.portrait import Portrait
 from faceanon.core.ports import FaceEmbedder, FaceMesh, PersonSegmenter
 from faceanon.core.records import Method, Painted, PaintRow, RegionTable, TrackPaint
 from faceanon.core.settings import RenderSettings
-from faceanon.render import check, follow
+from faceanon.render import check, expression, follow
 from faceanon.render.check import Check
-from faceanon.render.follow import Sight
+from faceanon.render.follow import Sight, Usual
 from faceanon.render.obscure import obscure
 from faceanon.render.paint import Patch, make_patch
 from faceanon.render.rows import rows_at
@@ -47,6 +48,7 @@ class SwapEngine:
         self._tally = Tally()
         self._check = Check(self._embedder, self._settings.check_every)
         self._sights: dict[int, dict[int, Sight]] = {}  # by track, then frame
+        self._usual: dict[int, Usual] = {}  # by track
         self._shows: dict[int, bool] = {}  # by track: what its last frame showed
 
     def paint(self, pictures: Iterable[Picture], regions: RegionTable) -> Iterator[tuple[Picture, list[PaintRow]]]:
@@ -67,7 +69,9 @@ class SwapEngine:
         """Fit the mesh to every face that is to be swapped."""
         for i in rows_at(self._regions, picture.index):
             if self._wants_face(i):
-                self._sights.setdefault(int(self._regions.track[i]), {})[picture.index] = self._sight(picture, self._regions.face[i], self._regions.points[i])
+                track, sight = int(self._regions.track[i]), self._sight(picture, self._regions.face[i], self._regions.points[i])
+                self._sights.setdefault(track, {})[picture.index] = sight
+                self._usual.setdefault(track, Usual()).add(sight.expression)
 
     def _wants_face(self, i: int) -> bool:
         return self._regions.method[i] == Method.ENGINE and int(self._regions.identity[i]) in self._portraits
@@ -78,9 +82,10 @@ class SwapEngine:
             return follow.judge(None, 0.0, face, points, size, self._settings)
         image, to_view, corner, k = view(picture, face, _VIEW, _VIEW_FACE_PX)
         mesh, score = self._mesh.fit(image, to_view(points), to_view(face.reshape(2, 2)).reshape(4))
-        mesh = mesh / np.float32(k)
-        mesh[:, :2] += corner
-        return follow.judge(mesh.astype(np.float32), score, face, points, size, self._settings)
+        placed = (mesh / np.float32(k)).astype(np.float32)
+        placed[:, :2] += corner
+        sight = follow.judge(placed, score, face, points, size, self._settings)
+        return replace(sight, expression=expression.read(image, mesh)) if sight.stays else sight
 
     def _release(self, picture: Picture, goes_on: bool) -> tuple[Picture, list[PaintRow]]:
         """Decide, paint and check one frame whose following frames are known."""
@@ -132,8 +137,10 @@ class SwapEngine:
         return None
 
     def _make(self, picture: Picture, i: int, mesh: NDArray[np.float32]) -> Patch | None:
-        strong = self._check.strength(int(self._regions.track[i])) >= check.STRONGER
-        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), 1.0 if strong else self._settings.beta)
+        track = int(self._regions.track[i])
+        strong = self._check.strength(track) >= check.STRONGER
+        wanted = follow.demand(picture.index, self._sights[track], self._usual[track])
+        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), 1.0 if strong else self._settings.beta, wanted)
 
     def _texture(self, identity: int) -> Texture:
         if identity not in self._textures:

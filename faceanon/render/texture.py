@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from faceanon.core.picture import Image
 from faceanon.core.portrait import Portrait
+from faceanon.render import expression
 from faceanon.render import topology as topo
+from faceanon.render.retouch import in_the_colours_of, retouch, spread_out
 from faceanon.render.warp import dense_map
 
 SIDE_PX = 512  # of the largest texture
@@ -22,7 +24,7 @@ MARGIN = 0.06
 LEVELS = 3
 
 # channels of `weights`
-SKIN, ALPHA, FOREHEAD = 0, 1, 2
+SKIN, ALPHA, FOREHEAD, EYES = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class Texture:
     layout: NDArray[np.float32]  # (468, 2) px of level 0
     triangles: NDArray[np.int32]  # (T, 3)
     faces: tuple[tuple[Image, ...], ...]  # by level, then variant
-    weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 3) uint8: SKIN, ALPHA, FOREHEAD
+    weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 4) uint8: SKIN, ALPHA, FOREHEAD, EYES
     openness: NDArray[np.float32]  # (V,)
     meshes: NDArray[np.float32]  # (V, 468, 3) of the portrait
     inward: NDArray[np.float32]  # (468,) 0 on the face's outline, 1 well inside
+    gaze: tuple[float, float]  # of variant 0; see expression.Expression
+    mouth: NDArray[np.float32]  # (V,) light inside the mouth over the skin's
 
     def face(self, level: int, openness: float) -> Image:
         """The texture for a mouth as open as that: the two nearest variants mixed."""
@@ -56,22 +60,42 @@ class Texture:
 
 
 def prepare(portrait: Portrait) -> Texture:
-    """Lay a portrait out."""
+    """Lay a portrait out. Takes a second or so, once per person."""
     layout, triangles = _layout(portrait.meshes[0])
-    full = SIDE_PX
-    variants = [_lay(image, mesh, layout, triangles) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
+    maps = _weights(layout)
+    laid = [_lay(image, mesh, layout, triangles) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
+    plain = [retouch(image, maps[SKIN], layout) for image in laid]
+    plain = [plain[0]] + [in_the_colours_of(image, plain[0], maps[SKIN]) for image in plain[1:]]
+    plain[0] = _with_mouth_of(plain[min(1, len(plain) - 1)], plain[0], layout)
     lower = _lower_face(layout)[..., None]
-    faces = [variants[0]] + [np.rint(v * lower + variants[0] * (1 - lower)).astype(np.uint8) for v in variants[1:]]
-    weights = np.rint(255 * np.stack(_weights(layout), axis=2)).astype(np.uint8)
-    inside = _depth(layout)
-    rows, columns = np.clip(layout[:, 1].astype(int), 0, full - 1), np.clip(layout[:, 0].astype(int), 0, full - 1)
-    inward = np.clip(inside[rows, columns] / 0.2, 0, 1).astype(np.float32)
-    inward[list(topo.OVAL)] = 0
-    shrink = [lambda im, k=k: im if k == 0 else cv2.resize(im, (full >> k, full >> k), interpolation=cv2.INTER_AREA) for k in range(LEVELS)]
+    faces = [plain[0]] + [np.rint(v * lower + plain[0] * (1 - lower)).astype(np.uint8) for v in plain[1:]]
+    weights = np.rint(255 * np.stack(maps, axis=2)).astype(np.uint8)
+    readings = [expression.read(image, mesh) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
+    mouth = np.array([r.mouth for r in readings], np.float32)
+    known = np.isfinite(mouth)
+    mouth = np.where(known, mouth, mouth[known][0] if known.any() else 1.0).astype(np.float32)
     return Texture(
-        layout, triangles, tuple(tuple(s(f) for f in faces) for s in shrink), tuple(s(weights) for s in shrink),
-        portrait.openness.astype(np.float32), portrait.meshes, inward,
+        layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), tuple(_shrunk(weights, k) for k in range(LEVELS)),
+        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), readings[0].gaze, mouth,
     )  # fmt: skip
+
+
+def _with_mouth_of(open_face: Image, shut_face: Image, layout: NDArray[np.float32]) -> Image:
+    """A shut mouth has no inside: it borrows the next variant's, darkened, for mouths that are open by a slit."""
+    inside = _polygon(layout[list(topo.INNER_LIPS)])
+    inside = cv2.GaussianBlur(inside, (0, 0), SIDE_PX / 200)[..., None]
+    return np.rint(shut_face * (1 - inside) + 0.55 * open_face * inside).astype(np.uint8)
+
+
+def _shrunk(image: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
+    return image if level == 0 else cv2.resize(image, (SIDE_PX >> level, SIDE_PX >> level), interpolation=cv2.INTER_AREA)
+
+
+def _inward(layout: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows, columns = (np.clip(layout[:, axis].astype(int), 0, SIDE_PX - 1) for axis in (1, 0))
+    inward = np.clip(_depth(layout)[rows, columns] / 0.2, 0, 1).astype(np.float32)
+    inward[list(topo.OVAL)] = 0
+    return inward
 
 
 def _layout(mesh: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -94,7 +118,7 @@ def _lay(image: Image, mesh: NDArray[np.float32], layout: NDArray[np.float32], t
     if span > 1.5:
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * span)
     laid = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.inpaint(laid, (~inside).astype(np.uint8), 3, cv2.INPAINT_TELEA) if not inside.all() else laid
+    return spread_out(laid, inside.astype(np.float32))
 
 
 def _polygon(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -123,7 +147,8 @@ def _step(t: NDArray[np.float32]) -> NDArray[np.float32]:
     return t * t * (3 - 2 * t)
 
 
-def _weights(layout: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _weights(layout: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """SKIN, ALPHA, FOREHEAD and EYES, (S, S) float32 0..1 each."""
     depth = _depth(layout)
     wide = float(np.linalg.norm(layout[33] - layout[263]))
     features = np.zeros((SIDE_PX, SIDE_PX), np.float32)
@@ -141,4 +166,14 @@ def _weights(layout: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     # the fade is wider at the top, where the hair line is near, than at cheeks and chin
     fade = 0.055 + 0.06 * forehead
     alpha = _step((depth - 0.012) / fade)
-    return skin, alpha, forehead
+    return skin, alpha, forehead, np.maximum(_eye_bump(layout, topo.RIGHT_EYE), _eye_bump(layout, topo.LEFT_EYE))
+
+
+def _eye_bump(layout: NDArray[np.float32], ring: tuple[int, ...]) -> NDArray[np.float32]:
+    """(S, S) how far an eye's px go along when its iris looks aside: 1 in the middle, 0 at corners and lids."""
+    contour = layout[list(ring)]
+    middle, half = (contour[0, 0] + contour[8, 0]) / 2, abs(float(contour[0, 0] - contour[8, 0])) / 2
+    x = np.arange(SIDE_PX, dtype=np.float32)[None, :]
+    along = _step(1.25 * (1 - np.abs(x - middle) / half))
+    inside = cv2.distanceTransform(_polygon(contour).astype(np.uint8), cv2.DIST_L2, 5)
+    return (along * _step(inside / (0.07 * half))).astype(np.float32)

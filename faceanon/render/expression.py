@@ -1,0 +1,127 @@
+"""The few numbers of a frame's face that a mesh of 468 points misses: closed lids, where the eyes look, how dark the mouth's inside is.
+
+Each is one number or two over a whole feature; none holds a picture of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.picture import Image
+from faceanon.render import topology as topo
+
+_EYE_PX = (32, 16)  # an eye laid out: the corners at 15 % and 85 % of the width, on the middle line
+MIN_EYE_PX = 7.0  # a narrower eye tells nothing
+
+
+@dataclass(frozen=True)
+class Expression:
+    """opening: eye height over width. contrast: spread over mean of the eyes' light. gaze: shift of the irises from the
+    eyes' middles, in eye widths, along and across the line of an eye. mouth: light inside the mouth over the skin's. NaN: unknown."""
+
+    opening: float
+    contrast: float
+    gaze: tuple[float, float]
+    mouth: float
+
+
+UNKNOWN = Expression(np.nan, np.nan, (np.nan, np.nan), np.nan)
+
+
+def read(image: Image, mesh: NDArray[np.float32]) -> Expression:
+    """image with the mesh (468, 3) in its px."""
+    light = image[..., 1]  # green is near to luma, and free
+    eyes = [_eye(light, mesh, ring) for ring in (topo.RIGHT_EYE, topo.LEFT_EYE)]
+    opening = float(np.mean([topo.eye_opening(mesh, ring) for ring in (topo.RIGHT_EYE, topo.LEFT_EYE)]))
+    seen = [e for e in eyes if e is not None]
+    if not seen:
+        return Expression(opening, np.nan, (np.nan, np.nan), _mouth(light, mesh))
+    contrast, across, along = np.mean(np.array(seen), axis=0)
+    return Expression(opening, float(contrast), (float(across), float(along)), _mouth(light, mesh))
+
+
+def _eye(light: NDArray[np.uint8], mesh: NDArray[np.float32], ring: tuple[int, ...]) -> tuple[float, float, float] | None:
+    """contrast, and the dark centre's shift in eye widths (x rightwards in the picture, y downwards)."""
+    contour = mesh[list(ring), :2]
+    left, right = sorted((contour[0], contour[8]), key=lambda p: p[0])
+    axis = right - left
+    width = float(np.hypot(*axis))
+    if width < MIN_EYE_PX:
+        return None
+    w, h = _EYE_PX
+    k = 0.7 * w / width
+    cos, sin = axis / width * k
+    to_eye = np.array([[cos, sin, 0], [-sin, cos, 0]], np.float32)
+    to_eye[:, 2] = np.array([w / 2, h / 2]) - to_eye[:, :2] @ ((left + right) / 2)
+    patch = cv2.warpAffine(light, to_eye, _EYE_PX, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    inside = np.zeros((h, w), np.uint8)
+    laid = contour @ to_eye[:, :2].T + to_eye[:, 2]
+    cv2.fillPoly(inside, [np.rint(laid * 8).astype(np.int32)], 1, shift=3)
+    values = patch[inside > 0]
+    if len(values) < 8:
+        return None
+    low, high = np.percentile(values, [8, 60])
+    dark = np.clip((high - patch) / max(high - low, 1.0), 0, 1) ** 2 * inside
+    total = max(float(dark.sum()), 1e-6)
+    x = float((dark * np.arange(w)).sum()) / total - (w - 1) / 2
+    y = float((dark * np.arange(h)[:, None]).sum()) / total - (h - 1) / 2
+    return float(values.std() / max(values.mean(), 1.0)), x / (0.7 * w), y / (0.7 * w)
+
+
+def _mouth(light: NDArray[np.uint8], mesh: NDArray[np.float32]) -> float:
+    """Mean light inside the lips over that around the mouth; NaN for a mouth that is hardly open."""
+    if topo.openness(mesh) < 0.05:
+        return np.nan
+    ring = mesh[list(topo.INNER_LIPS), :2]
+    low = np.maximum(np.floor(ring.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(ring.max(0)).astype(int) + 1, [light.shape[1], light.shape[0]])
+    if np.any(high - low < 2):
+        return np.nan
+    inside = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+    cv2.fillPoly(inside, [np.rint((ring - low) * 8).astype(np.int32)], 1, shift=3)
+    values = light[low[1] : high[1], low[0] : high[0]][inside > 0]
+    skin = mesh[[50, 280, 205, 425, 187, 411], :2].astype(int)
+    skin = skin[np.all((skin >= 0) & (skin < [light.shape[1], light.shape[0]]), axis=1)]
+    if len(values) < 4 or len(skin) < 2:
+        return np.nan
+    return float(values.mean() / max(float(np.median(light[skin[:, 1], skin[:, 0]])), 8.0))
+
+
+def smooth_step(t: float) -> float:
+    t = min(1.0, max(0.0, t))
+    return t * t * (3 - 2 * t)
+
+
+def closedness(now: Expression, usual_opening: float, usual_contrast: float) -> float:
+    """0 open .. 1 shut: eyes are shut where they are both lower and plainer than they usually are. The mesh alone shows a shut eye half open."""
+    if not np.isfinite(now.contrast):
+        return 0.0
+    share = now.opening / max(usual_opening, 0.19) * min(1.0, now.contrast / max(usual_contrast, 0.22))
+    return smooth_step((0.60 - share) / 0.22)
+
+
+def mean_gaze(near: Sequence[tuple[int, Expression]], sigma: float) -> tuple[float, float]:
+    """The gaze over neighbouring frames, given as (frames apart, expression); (NaN, NaN) where none is known."""
+    seen = [(np.exp(-0.5 * (apart / sigma) ** 2), e.gaze) for apart, e in near if np.isfinite(e.gaze[0])]
+    if not seen:
+        return (np.nan, np.nan)
+    weight = np.array([s for s, _ in seen])
+    gaze = (np.array([g for _, g in seen]) * weight[:, None]).sum(0) / weight.sum()
+    return (float(gaze[0]), float(gaze[1]))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the new face must show, beyond its mesh."""
+
+    closed: float = 0.0  # 0..1
+    gaze: tuple[float, float] = (np.nan, np.nan)
+    mouth: float = np.nan
+
+
+NEUTRAL = Demand()
