@@ -18,10 +18,10 @@ from faceanon.core.ids import output_id
 from faceanon.core.records import Quarantined, SourceVersion, StagedSegment, Verdict, Verified, VideoFacts, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings
 from faceanon.ledger import parts
-from faceanon.ledger.runinfo import RunInfo, new_run
+from faceanon.ledger.runinfo import RunInfo
 from faceanon.ledger.tables import SCHEMA_VERSION
 
-__all__ = ["RunInfo", "comparable", "new_run", "object_name", "publication", "quarantine"]
+__all__ = ["RunInfo", "comparable", "object_name", "publication", "quarantine"]
 
 _VOLATILE = {
     "run", "run_id", "committed_at", "out_uri", "seq", "record_id", "supersedes", "stands", "attempt", "cpu_seconds", "seconds",

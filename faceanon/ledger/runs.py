@@ -15,7 +15,9 @@ from faceanon.core.ports import Store
 from faceanon.ledger.delta import column, upsert
 from faceanon.ledger.privacy import assert_private
 from faceanon.ledger.rows import model_row, run_row
-from faceanon.ledger.runinfo import RunInfo
+from faceanon.ledger.runinfo import RunInfo, new_run_id
+
+__all__ = ["fold_models", "fold_runs", "new_run_id", "write_summary"]
 
 RUNS = "runs/"
 

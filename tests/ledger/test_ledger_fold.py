@@ -16,7 +16,7 @@ from faceanon.ledger import fold as folding
 from faceanon.ledger.commit import commit_published, commit_quarantined
 from faceanon.ledger.fold import FoldReport, fold
 from faceanon.ledger.query import query
-from faceanon.ledger.runinfo import new_run, new_run_id
+from faceanon.ledger.runinfo import new_run_id
 from faceanon.ledger.runs import write_summary
 
 BLUR = cases.Settings().with_values(render__engine="blur")
@@ -203,14 +203,6 @@ def test_a_summary_without_records_is_a_run_too(root):
     fold(root, store)
 
     assert query(root, "SELECT run_id FROM runs").column(0).to_pylist() == [run_id]
-
-
-def test_a_new_run_says_what_it_is():
-    """A run's description holds the digest of its settings, its scope and who started it."""
-    settings = cases.Settings()
-    run = new_run(settings, "ks-1", command="anonymize")
-
-    assert (run.settings_digest, run.scope, run.keystore_id, run.actor.split()[-1]) == (settings.digest(), "video", "ks-1", "anonymize")
 
 
 def test_run_ids_sort_by_time():
