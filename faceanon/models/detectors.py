@@ -25,6 +25,9 @@ WEIGHTS_OF = {"yunet": ("yunet",), "centerface": ("centerface",), "mtcnn": ("mtc
 OVERLAP = 0.3  # IoU above which two boxes of one detector are one face
 UNION_OVERLAP = 0.4  # the same for boxes of two detectors, whose boxes differ in habit
 _MOST = 5000  # candidates that enter the suppression
+# YuNet draws faces of 14 to 28 px about half a px higher and narrower than the same faces seen larger (200 LFW photos shrunk). Each side
+# is moved so that no part is lost: the upper one, already high, stays. At IoU 0.4 faces of 16 to 24 px gain 4 points of recall.
+YUNET_SIDES_PX = np.array([-0.5, 0.0, 1.0, 1.5], np.float32)
 
 
 def make_detector(name: str, *, threshold: float, models: ModelSettings, device: str = "cpu") -> FaceDetector:
@@ -75,7 +78,7 @@ class YuNet:
         box = out[f"bbox_{stride}"][0, cell]
         centre, half = (origin + box[:, :2]) * stride, np.exp(box[:, 2:]) * (stride / 2)
         points = (out[f"kps_{stride}"][0, cell].reshape(-1, 5, 2) + origin[:, None]) * stride
-        return np.concatenate([centre - half, centre + half], axis=1), points, scores[cell]
+        return np.concatenate([centre - half, centre + half], axis=1) + YUNET_SIDES_PX, points, scores[cell]
 
 
 class CenterFace:
