@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from faceanon.analyze.detect import SUDDEN, Look, Watcher, span, unmatched
 from faceanon.analyze.follow import FOLLOW_WIDTH_PX, Grey, follow
-from faceanon.analyze.samples import BestViews, Crop, Sample, crop, quality
+from faceanon.analyze.samples import BestViews, Crop, Sample, crop, mesh_fit, quality
 from faceanon.analyze.shots import ShotNet, ShotScorer
 from faceanon.core.geometry import Boxes
 from faceanon.core.picture import Picture
@@ -129,7 +129,7 @@ class _Run:
         small = _halved(picture)
         if self._watcher is None:
             self._watcher = Watcher(self._detector, self._settings.detect, small.width, small.height)
-        scale = picture.width / small.width
+        self._scale = scale = picture.width / small.width
         self._seen += [self._keep(look, scale) for look in self._watcher.feed(small, self._scorer.last_content)]
         if picture.index == self._windows.stop * WINDOW:  # the look beyond the last window is a fixed one, so nothing more is needed for it
             self._seen += [self._keep(look, scale) for look in self._watcher.finish()]
@@ -144,7 +144,6 @@ class _Run:
         return self._result()
 
     def _keep(self, look: Look, scale: float) -> _Seen:
-        self._scale = scale
         self._num_detected += self._segment.first_frame <= look.frame < self._segment.stop_frame
         mesh_score = np.full(len(look.box), np.nan, np.float32)
         views: list[Crop | None] = [None] * len(look.box)
@@ -158,7 +157,7 @@ class _Run:
         unsure = look.score[i] < self._settings.detect.sure and self._mesh is not None
         readable = self._embedder is not None and (look.box[i, 2] - look.box[i, 0]) * scale >= self._settings.identity.min_face_px
         view = crop(look.picture, look.box[i], look.points[i]) if unsure or readable else None
-        score = float(self._mesh.fit(view.image, view.points, view.box)[1]) if unsure and view is not None else float("nan")
+        score = mesh_fit(self._mesh, view) if unsure and view is not None else float("nan")
         readable = readable and (not unsure or score >= MESH_FITS)
         return (view if readable else None), score
 

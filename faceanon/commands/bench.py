@@ -98,7 +98,6 @@ def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -
         with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder, SegmentWriter(Path(folder) / "plain.nut", facts, settings.encode) as writer:
             for picture in read_pictures(clip, facts, None):
                 writer.write(picture)
-            writer.close()
     return time.process_time() - began
 
 

@@ -27,7 +27,7 @@ def before_after(pairs: Sequence[tuple[Path, Path]], out: Path, *, moments: int 
 
 def _strip(path: Path, moments: int, tile_width_px: int, every_s: float) -> Image:
     """Evenly spaced frames of one video, side by side."""
-    frames = [_tile(picture.bgr(tile_width_px), tile_width_px) for picture in sample_pictures(path, every_s)]
+    frames = [_tile(picture.bgr(tile_width_px), tile_width_px) for picture in sample_pictures(path, None, every_s)]
     chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(moments, len(frames)))]
     return np.concatenate([np.pad(tile, ((0, 0), (0, GAP_PX), (0, 0)), constant_values=255) for tile in chosen], axis=1)
 

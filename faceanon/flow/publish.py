@@ -68,7 +68,7 @@ def _verified(context: Context, output_id: str, plan: VideoPlan, watch: Stopwatc
         path, output = _stitched(context, plan, source, staged)
         problems = compare(describe(source), describe(path), context.settings)
         with watch.stage("audit"):
-            leaks, sampled = find_leaks(sample_pictures(path, settings.every_s), regions.regions, auditor, settings)
+            leaks, sampled = find_leaks(sample_pictures(path, None, settings.every_s), regions.regions, auditor, settings)
         if problems or not leaks or repairs == settings.max_repairs:
             return path, judge(plan, output, problems, leaks, sampled, auditor, repairs), regions, staged
         regions = _repaired(context, output_id, plan, regions, leaks)

@@ -26,7 +26,7 @@ from faceanon.flow.stopwatch import Stopwatch, timed
 from faceanon.identity.sealed import load_regions
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter, can_write
-from faceanon.media.mixing import mixable
+from faceanon.media.mixing import choose_copies
 from faceanon.render.engines import make_engine
 from faceanon.verify.painted import Kept, unpainted
 
@@ -67,9 +67,8 @@ def why_encoded(plan: VideoPlan, regions: RegionTable, segment: Segment, copy_cl
         return "faces"
     if not copy_clean:
         return "copying is off in the settings"
-    if not len(regions):
-        return ""  # no face in the whole video: nothing has to stand beside anything
-    return mixable(plan.facts) or ("" if segment.copyable else segment.not_copyable_because or "its ends are not clean keyframes")
+    clean = [s.segment_no for s in plan.segments if not len(regions.between(s.first_frame, s.stop_frame))]
+    return choose_copies(plan.facts, plan.segments, clean)[segment.segment_no]
 
 
 def regions_digest(regions: RegionTable, reason: str) -> str:
@@ -87,15 +86,13 @@ def _render(
     path = context.scratch.file(".nut")
     source = watch.each("decode", read_pictures(context.source(plan.source), plan.facts, segment))
     frames = 0
-    with watch.stage("render"), SegmentWriter(path, plan.facts, context.settings.encode) as writer:
-        kept = KeptFaces(own)
+    kept = KeptFaces(own)
+    with watch.stage("encode"), SegmentWriter(path, plan.facts, context.settings.encode) as writer, watch.stage("render"):
         for picture, paints in engine.paint(kept.watch(source), own):
             kept.check(picture, paints)
             with watch.stage("encode"):
                 writer.write(picture)
             frames += 1
-        with watch.stage("encode"):
-            writer.close()
     if frames != segment.num_frames:
         raise SourceTruncated(f"segment {segment.segment_no}: {frames} frames came out of {segment.num_frames}", source=plan.item.uri)
     token = f"{socket.gethostname()}-{os.getpid()}"
