@@ -22,7 +22,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.EM
 _LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # the port's root is a plain attribute
 class LocalStore:
     root: str
 

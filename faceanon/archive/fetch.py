@@ -14,7 +14,7 @@ from faceanon.archive import objects
 from faceanon.archive import uri as uris
 from faceanon.archive.scratch import Scratch
 from faceanon.archive.store import source_fault, version_of
-from faceanon.core.errors import SourceChanged, SourceUnreadable
+from faceanon.core.errors import SourceChanged, SourceUnreadable, StoreError, StoreUnavailable
 from faceanon.core.records import SourceVersion
 
 _CHUNK_BYTES = 8 << 20
@@ -70,6 +70,10 @@ def _spool(source: uris.Uri, path: Path) -> tuple[str, int]:
     except FileNotFoundError as error:
         path.unlink(missing_ok=True)
         raise SourceUnreadable("vanished while it was read", source=str(source)) from error
+    except StoreUnavailable:
+        raise
+    except StoreError as error:  # this object alone: one that is archived, or that others may read
+        raise SourceUnreadable(f"may not be read: {error.reason}", source=str(source)) from error
 
 
 def _copy(fs: Any, source: uris.Uri, path: Path) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from faceanon.archive.uri import Uri, check_name, join, parse
 from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable
 
 _PAUSES_S = (0.3, 1.5, 4.0)  # between tries, on top of botocore's own
-_PASSING = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
+_PASSING = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE, errno.ENOSPC}
 _PARTS = 2  # parts of 50 MB in memory at a time
 _BATCH = 1000  # most keys that one DeleteObjects takes
 
@@ -40,7 +40,7 @@ def filesystem() -> Any:
     return fs
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # the port's root is a plain attribute
 class S3Store:
     root: str
 
@@ -91,10 +91,12 @@ class S3Store:
         bucket = parse(self.root).bucket
         keys = [{"Key": self._key(name)[len(bucket) + 1 :]} for name in self.list(prefix)]
         for start in range(0, len(keys), _BATCH):
-            wanted = {"Objects": keys[start : start + _BATCH], "Quiet": True}
-            answer = patiently(lambda fs, wanted=wanted: fs.call_s3("delete_objects", Bucket=bucket, Delete=wanted), self.root)
-            for refused in answer.get("Errors", []):
-                raise StoreError(f"not deleted: {refused.get('Message', refused.get('Code', ''))}", source=f"s3://{bucket}/{refused.get('Key', '')}")
+            self._delete_batch(bucket, keys[start : start + _BATCH])
+
+    def _delete_batch(self, bucket: str, keys: Sequence[dict[str, str]]) -> None:
+        answer = patiently(lambda fs: fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True}), self.root)
+        for refused in answer.get("Errors", []):
+            raise StoreError(f"not deleted: {refused.get('Message', refused.get('Code', ''))}", source=f"s3://{bucket}/{refused.get('Key', '')}")
 
     def _key(self, name: str) -> str:
         return f"{parse(self.root).object_path}/{check_name(name)}"
@@ -132,12 +134,13 @@ def object_version(source: Uri) -> tuple[int, str]:
 
 def patiently(action: Callable[[Any], T], source: str) -> T:
     """`action(filesystem)`, again after passing faults. Raises FileNotFoundError, AlreadyExists, StoreError or, at last, StoreUnavailable."""
+    client_errors: tuple[type[Exception], ...] = (OSError, *_client_errors())
     for pause_s in (*_PAUSES_S, None):
         try:
             return action(filesystem())
         except FileNotFoundError:
             raise
-        except (OSError, *_client_errors()) as error:
+        except client_errors as error:
             fault = translate(error, source)
             if pause_s is None or not isinstance(fault, StoreUnavailable):
                 raise fault from error

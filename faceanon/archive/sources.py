@@ -54,7 +54,7 @@ def resolve(sources: Sequence[str], settings: Settings, *, exclude: Sequence[str
     """All items of `sources`. `exclude`: URIs (the output, the work folder) that are not entered when they lie inside a SRC. Raises UsageError."""
     if not sources:
         raise UsageError("nothing was asked for: give files, folders, globs or manifests")
-    walls = tuple(str(uris.parse(text)) for text in exclude)
+    walls = tuple(_real(uris.parse(text)) for text in exclude)
     names: dict[str, SourceItem] = {}
     rejected: list[Quarantined] = []
     skipped = 0
@@ -68,6 +68,10 @@ def resolve(sources: Sequence[str], settings: Settings, *, exclude: Sequence[str
                 _claim(names, found)
     _check_folders(names)
     return Resolved(tuple(names.values()), tuple(rejected), skipped)
+
+
+def _real(uri: Uri) -> str:
+    return os.path.realpath(uri.path) if uri.is_local else str(uri)
 
 
 def _claim(names: dict[str, SourceItem], item: SourceItem) -> None:
@@ -218,7 +222,7 @@ def _below(root: Uri, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]
 
 
 def _walk(top: str, below: str, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
-    pending = [below]
+    pending, real = [below], os.path.realpath(top)
     while pending:
         folder = pending.pop()
         try:
@@ -228,7 +232,7 @@ def _walk(top: str, below: str, walls: tuple[str, ...]) -> Iterator[tuple[str, s
             continue
         for entry in entries:
             name = posixpath.join(folder, entry.name)
-            if entry.name.startswith(".") or posixpath.join(top, name) in walls:
+            if entry.name.startswith(".") or posixpath.join(real, name) in walls:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 pending.append(name)

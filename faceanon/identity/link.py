@@ -34,12 +34,13 @@ def link(features: Sequence[TrackFeature], settings: IdentitySettings, gallery: 
     groups = _link_seen([f for f in ordered if f.embedding is not None], owner, settings.link_distance)
     groups += [[f] for f in ordered if f.embedding is None]
     groups.sort(key=lambda group: _position(group[0]))
-    joined: dict[object, Group] = {}
     known = _recognise(groups, owner, gallery, settings.link_distance)
+    people: dict[tuple[bool, int], Group] = {}  # (is known, number in the gallery or among the groups)
     for i, group in enumerate(groups):
-        joined.setdefault(("known", known[i]) if i in known else ("new", i), []).extend(group)
-    people = sorted(((sorted(group, key=_position), who) for who, group in joined.items()), key=lambda person: _position(person[0][0]))
-    return tuple(_cluster(group, gallery[number] if kind == "known" else None) for group, (kind, number) in people)
+        people.setdefault((True, known[i]) if i in known else (False, i), []).extend(group)
+    clusters = [_cluster(sorted(group, key=_position), gallery[number] if is_known else None) for (is_known, number), group in people.items()]
+    place = {(f.video_id, f.track_no): i for i, f in enumerate(ordered)}
+    return tuple(sorted(clusters, key=lambda cluster: place[cluster.tracks[0]]))
 
 
 def _position(feature: TrackFeature) -> tuple[str, int, int]:
@@ -49,13 +50,13 @@ def _position(feature: TrackFeature) -> tuple[str, int, int]:
 def _link_seen(seen: Group, owner: Mapping[str, int], threshold: float) -> list[Group]:
     if not seen:
         return []
-    points = np.stack([f.embedding for f in seen]).astype(np.float64)  # (n, D)
+    points = _points(seen)
     first = link_points(points, _weights(seen), _strangers(seen, owner), threshold)
     return [[seen[i] for i in np.flatnonzero(first == number)] for number in np.unique(first)]
 
 
 def _weights(group: Group) -> NDArray[np.float64]:
-    return np.array([max(f.quality, _LEAST_WEIGHT) for f in group], np.float64)
+    return np.array([max(_LEAST_WEIGHT, f.quality) for f in group], np.float64)
 
 
 def _strangers(seen: Group, owner: Mapping[str, int]) -> Forbidden:
@@ -91,11 +92,11 @@ def _near(groups: list[Group], known: Mapping[int, int], gallery: Sequence[Known
     The distance is the root of the mean squared distance over all pairs of tracks: |mean - mean|^2 + both spreads.
     """
     new = [i for i, group in enumerate(groups) if i not in known and group[0].embedding is not None]
-    old = [p for p, person in enumerate(gallery) if person.embedding is not None]
-    if not new or not old:
-        return []
     centres = [_centre(groups[i]) for i in new]
-    between = distances(np.stack([mean for mean, _ in centres]), np.stack([gallery[p].embedding for p in old]).astype(np.float64))
+    old = [p for p, person in enumerate(gallery) if person.embedding is not None and centres and person.embedding.shape == centres[0][0].shape]
+    if not old:
+        return []
+    between = distances(np.stack([mean for mean, _ in centres]), np.stack([np.asarray(gallery[p].embedding, np.float64) for p in old]))
     spread = np.array([s for _, s in centres])[:, None] + np.array([gallery[p].spread for p in old])[None, :]
     total = np.round(np.sqrt(between**2 + spread), 6)
     pairs = [(float(total[i, p]), new[i], old[p]) for i, p in zip(*np.nonzero(total < threshold), strict=True)]
@@ -106,10 +107,14 @@ def _meet(a: Group, b: Group) -> bool:
     return any(f.video_id == g.video_id and f.first_frame < g.stop_frame and g.first_frame < f.stop_frame for f in a for g in b)
 
 
+def _points(group: Group) -> NDArray[np.float64]:
+    """Embeddings (n, D) of tracks that all have one."""
+    return np.stack([np.asarray(f.embedding, np.float64) for f in group])
+
+
 def _centre(group: Group) -> tuple[NDArray[np.float64], float]:
     """Weighted mean (D,) and mean squared distance to it, of a group with embeddings."""
-    points = np.stack([f.embedding for f in group if f.embedding is not None]).astype(np.float64)
-    weights = _weights([f for f in group if f.embedding is not None])
+    points, weights = _points(group), _weights(group)
     share = weights / weights.sum()
     mean = share @ points
     return mean, float(share @ ((points - mean) ** 2).sum(1))
@@ -119,15 +124,19 @@ def _cluster(group: Group, known: KnownPerson | None) -> Cluster:
     seen = [f for f in group if f.embedding is not None]
     mean, spread = _centre(seen) if seen else (None, 0.0)
     weights = _weights(group)
+
+    def median(values: list[float]) -> float:
+        return weighted_median(np.array(values, np.float64), weights)
+
     return Cluster(
         cluster_id=known.cluster_id if known else group[0].cluster_id,
         tracks=tuple((f.video_id, f.track_no) for f in group),
         embedding=None if mean is None else mean.astype(np.float32),
         weight=float(_weights(seen).sum()),
         spread=spread,
-        female=weighted_median(np.array([f.female for f in group]), weights),
-        age=weighted_median(np.array([f.age for f in group]), weights),
-        skin=tuple(weighted_median(np.array([f.skin[i] for f in group]), weights) for i in range(3)),
+        female=median([f.female for f in group]),
+        age=median([f.age for f in group]),
+        skin=(median([f.skin[0] for f in group]), median([f.skin[1] for f in group]), median([f.skin[2] for f in group])),
         members=frozenset(f.cluster_id for f in group),
         known=known,
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from faceanon.core.records import Persona
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # holds an array; the record itself is meant
 class KnownPerson:
     """A person of a scope's gallery. Neither id, label nor persona ever changes; the mean moves as sightings are added."""
 
@@ -24,7 +24,7 @@ class KnownPerson:
     members: frozenset[str] = frozenset()  # cluster ids of its tracks: these stay this person's, whatever is found later
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # holds an array; the record itself is meant
 class Cluster:
     """One person among the linked tracks. Where `known` is set, cluster_id is the known person's."""
 

@@ -79,7 +79,7 @@ def pack_regions(regions: VideoRegions) -> bytes:
 def unpack_regions(data: bytes) -> VideoRegions:
     header, arrays = _unpack(data, "regions")
     columns = {name: np.split(arrays[f"tracks.{name}"], np.cumsum(arrays[f"lengths.{name}"])[:-1]) for name in _TRACK_ARRAYS if f"tracks.{name}" in arrays}
-    tracks = tuple(Track(**scalars, **{name: columns[name][i] for name in _TRACK_ARRAYS}) for i, scalars in enumerate(header["tracks"]))
+    tracks = tuple(Track(**{**scalars, **{name: columns[name][i] for name in _TRACK_ARRAYS}}) for i, scalars in enumerate(header["tracks"]))
     identities = tuple(_identity(row) for row in header["identities"])
     return VideoRegions(header["video_id"], identities, tracks, RegionTable(**_below("regions", arrays)))
 

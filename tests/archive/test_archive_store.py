@@ -205,6 +205,33 @@ def test_s3_upload_in_parts(s3_root, tmp_path, monkeypatch):
 
 
 @pytest.mark.store
+def test_s3_killed_upload_publishes_nothing(s3_root, tmp_path):
+    """A process killed when all parts but the end are there leaves no object, and the next upload succeeds."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(os.urandom(11 << 20))
+    code = f"""
+import os, signal, s3fs.core
+from pathlib import Path
+from faceanon.archive.store import open_store
+s3fs.core.calculate_chunksize = lambda size, chunksize=None: 5 << 20
+call = s3fs.core.S3FileSystem._call_s3
+async def die(self, method, *args, **kwargs):
+    if method == 'complete_multipart_upload':
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await call(self, method, *args, **kwargs)
+s3fs.core.S3FileSystem._call_s3 = die
+open_store({s3_root!r}).upload(Path({str(path)!r}), 'big.bin')
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    store = open_store(s3_root)
+
+    assert not store.exists("big.bin")
+    assert store.list("") == []
+    store.upload(path, "big.bin")
+    assert version_of(store.uri("big.bin"))[0] == 11 << 20
+
+
+@pytest.mark.store
 def test_s3_missing_bucket_and_wrong_secret(s3_root, s3_server):
     """A bucket that does not exist and credentials that are refused stop the run; they are not tried for ever."""
     with pytest.raises(StoreError, match="no such bucket"):
