@@ -36,7 +36,7 @@ class StreamSummary:
 class MediaSummary:
     """A file as a player sees it. `frame_pts` in units of `time_base`; all times count from the same zero."""
 
-    frame_pts: NDArray[np.int64]  # (F,) of displayed frames, rising
+    frame_pts: NDArray[np.int64]  # (F,) of displayed frames, rising; of an AVI, which stores none, counted from its first frame
     time_base: Fraction
     duration_s: float  # of the video: from its first frame to the end of its last
     streams: tuple[StreamSummary, ...]
@@ -66,7 +66,7 @@ def describe(path: Path) -> MediaSummary:
         keys = sorted(container.metadata) + sorted(f"stream:{key}" for stream in container.streams for key in stream.metadata)
         streams = _streams(container, facts)
     return MediaSummary(
-        frame_pts=index.pts,
+        frame_pts=index.pts - index.pts[0] if facts.container == "avi" else index.pts,
         time_base=facts.time_base,
         duration_s=facts.duration_s,
         streams=streams,

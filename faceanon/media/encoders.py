@@ -41,6 +41,7 @@ _WRITES = {"libx264": "h264", "libx265": "hevc", "libvpx": "vp8", "libvpx-vp9": 
 _MPEG_RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60000, 1001), Fraction(60)]
 _EVEN_CHROMA = {"libx264", "libx265"}
 _GOP_S = 5
+_LEAST_BITS_PER_PX = 0.05
 SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
 
 
@@ -119,17 +120,24 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
     quality, threads = settings.quality, settings.threads
     no_b_frames = facts.container in ("avi", "flv")  # AVI keeps no presentation times
     if encoder == "libx264":
-        params = f"sps-id={SPS_ID}:open-gop=0" + (":bframes=0" if no_b_frames else "")
+        params = f"sps-id={SPS_ID}:open-gop=0:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
         return {"preset": settings.preset, "crf": str(quality), "x264-params": params}
     if encoder == "libx265":
-        params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none" + (":bframes=0" if no_b_frames else "")
+        params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
         return {"preset": settings.preset, "crf": str(min(51, quality + 4)), "x265-params": params}
     if encoder == "libvpx-vp9":
-        return {"deadline": "good", "cpu-used": "5", "crf": str(min(63, round(quality * 1.4))), "b": "0", "row-mt": "0"}
+        return {"deadline": "realtime", "cpu-used": "5", "crf": str(min(63, round(quality * 1.4))), "b": "0", "row-mt": "0"}
     if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame
-        return {"deadline": "good", "cpu-used": "5", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
+        return {"deadline": "realtime", "cpu-used": "4", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
     if encoder == "libsvtav1":
         return {"preset": "10", "crf": str(min(63, quality + 10)), "svtav1-params": f"lp={threads}"}
     if encoder == "ffv1":
         return {"slicecrc": "0", "level": "1"}
     return {"bf": "0"} if encoder in ("mpeg4", "mpeg1video", "mpeg2video", "flv") else {}
+
+
+def _ceiling(facts: VideoFacts) -> str:
+    """A bit rate that quality may not exceed: twice the source's. A source of few bits has no detail that more could keep, and files would grow 3.5 times."""
+    floor = facts.width * facts.height * float(facts.average_rate or 25) * _LEAST_BITS_PER_PX
+    most_kbit = max(64, round(max(2 * (facts.bit_rate or 0), floor) / 1000)) if facts.bit_rate else 0
+    return f"vbv-maxrate={most_kbit}:vbv-bufsize={2 * most_kbit}" if most_kbit else "vbv-maxrate=0"

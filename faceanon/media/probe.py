@@ -116,10 +116,16 @@ def _index(listing: Listing, stream, path: Path) -> tuple[PacketIndex, int]:
         index = PacketIndex(index.pts, index.is_keyframe, index.is_clean_start, False)
     if not index.trustworthy:
         index = _index_by_decoding(path)
-    last = int(index.pts[-1])
-    lasting = listing.duration[listing.pts == last]
-    step = int(lasting[-1]) if len(lasting) and lasting[-1] > 0 else int(index.pts[-1] - index.pts[-2]) if len(index.pts) > 1 else frame_step(stream)
-    return index, last + max(1, step)
+    return index, int(index.pts[-1]) + max(1, _last_step(listing, index, stream))
+
+
+def _last_step(listing: Listing, index: PacketIndex, stream) -> int:
+    """How long the last frame is shown. Where frames are reordered a packet's duration is about decoding; then the track's, else the step before, counts."""
+    if listing.pts[-1] == index.pts[-1] and listing.duration[-1] > 0 and not (np.diff(listing.pts) < 0).any():
+        return int(listing.duration[-1])
+    gap = int(index.pts[-1] - index.pts[-2]) if len(index.pts) > 1 else int(listing.duration[-1]) or frame_step(stream)
+    of_track = int(index.pts[0]) + (stream.duration or 0) - int(index.pts[-1])
+    return of_track if stream.container.format.name.startswith("mov,") and 0 < of_track <= stream.duration // 2 else gap
 
 
 def _reorders_without_times(stream) -> bool:
@@ -176,5 +182,11 @@ def _facts(path: Path, container, stream, first: _FirstFrame, index: PacketIndex
 def _stream_facts(stream) -> StreamFacts:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
     return StreamFacts(
-        stream.index, str(stream.type), codec, stream.time_base or Fraction(1), stream.metadata.get("language", ""), stream.metadata.get("title", ""), is_picture(stream)
+        stream.index, str(stream.type), codec, stream.time_base or Fraction(1), _language(stream), stream.metadata.get("title", ""), is_picture(stream)
     )
+
+
+def _language(stream) -> str:
+    """Empty for "und", which some muxers write for none."""
+    language = stream.metadata.get("language", "")
+    return "" if language == "und" else language

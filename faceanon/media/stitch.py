@@ -202,7 +202,7 @@ class _Output:
             return
         try:
             for packet in self._container.demux(streams):
-                if packet.size and (packet.dts is not None or packet.pts is not None):
+                if packet.size and not _is_empty_text(packet) and (packet.dts is not None or packet.pts is not None):
                     if packet.dts is None:
                         packet.dts = packet.pts
                     yield packet
@@ -211,20 +211,35 @@ class _Output:
 
     def _video_packets(self) -> Iterator[av.Packet]:
         times = joined_times(self._source, self._segments, self._staged)
+        decoding = decode_times(times)
+        shift = times[0] - self._first_slot() if self._facts.container == "avi" else 0
         ordered = sorted(times)
         following = dict(zip(ordered, [*ordered[1:], max(self._facts.stop_pts, ordered[-1] + 1)], strict=True))
-        for coded, dts in zip(self._coded_packets(), decode_times(times), strict=True):
+        if self._facts.container in ("mp4", "mov"):  # there durations are steps of decoding; the last one must end where the video ends
+            following[times[-1]] = times[-1] + max(1, self._facts.stop_pts - ordered[0] - (decoding[-1] - decoding[0]))
+        for coded, dts in zip(self._coded_packets(), decoding, strict=True):
             packet = av.Packet(coded.payload)
             packet.stream, packet.time_base = self._out_video, self._facts.time_base
-            packet.pts, packet.dts, packet.duration = coded.pts, dts, following[coded.pts] - coded.pts
+            packet.pts, packet.dts, packet.duration = coded.pts - shift, dts - shift, following[coded.pts] - coded.pts
             packet.is_keyframe = coded.is_keyframe
             yield packet
+
+    def _first_slot(self) -> int:
+        """AVI stores no times but a place in a row; where FFmpeg expects B-frames it counts on from the place."""
+        with opened(self._source) as container:
+            first = next((p for p in container.demux(main_video(container, self._source)) if p.size), None)
+            return first.dts if first is not None and first.dts is not None else self._facts.first_pts
 
     def _coded_packets(self) -> Iterator[CodedPacket]:
         if self._facts.codec == "gif" and self._staged:
             return gif_packets(self._staged[min(self._staged)], self._facts)
         captions = self._settings.subtitles == "copy"
         return joined_packets(self._source, self._facts, self._segments, self._staged, captions=captions)
+
+
+def _is_empty_text(packet) -> bool:
+    """True for the samples that fill the gaps between subtitles in mp4; the muxer makes them anew."""
+    return packet.stream.type == "subtitle" and packet.stream.codec_context.name == "mov_text" and bytes(packet) == b"\x00\x00"
 
 
 def _kind(stream) -> str:
