@@ -130,11 +130,16 @@ def _video_alone(output: Summary) -> Iterator[str]:
     if len(videos) != 1:
         yield f"the output has {len(videos)} video streams"
     for stream in output.streams:
-        if stream.attached_picture or stream.kind not in ("video", "audio", "subtitle"):
+        if stream.attached_picture or not (stream.kind in ("video", "audio", "subtitle") or _holds_chapters(stream, output)):
             yield f"the output has {'an attached picture' if stream.attached_picture else f'a stream of kind {stream.kind}'}"
     for key in output.metadata_keys:
         if any(word in key.lower() for word in _PRIVATE):
             yield f"the output has the tag {key}"
+
+
+def _holds_chapters(stream: Stream, output: Summary) -> bool:
+    """MP4 and MOV tell chapters by a text track too; FFmpeg calls it data and keeps its packets, one a title, to itself."""
+    return output.container in ("mp4", "mov") and stream.kind == "data" and bool(output.chapters) and stream.num_packets <= len(output.chapters)
 
 
 def _carried(source: Summary, output: Summary, kind: str, copied: bool) -> Iterator[str]:

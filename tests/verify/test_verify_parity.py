@@ -116,6 +116,14 @@ def test_a_cover_picture_is_never_passed_through():
     assert "the output has an attached picture" in compare(cover, cover, Settings())
 
 
+def test_the_track_of_chapter_titles_is_not_a_stranger():
+    """MP4 writes chapters as a track of their own; one packet more than chapters is something else."""
+    titles, more = Track("data", "unknown", num_packets=0), Track("data", "bin_data", num_packets=2)
+
+    assert compare(SOURCE, Media(streams=(*STREAMS, titles)), Settings()) == ()
+    assert len(compare(SOURCE, Media(streams=(*STREAMS, more)), Settings())) == 1
+
+
 def test_streams_that_no_muxer_takes_may_be_missing():
     """An empty stream and one in a nameless codec are no loss."""
     source = Media(streams=(*STREAMS, Track("audio", ""), Track("subtitle", "mov_text", num_packets=0)))
