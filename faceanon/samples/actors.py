@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.samples.people import SIDE_PX, View, yaw_of
+from faceanon.samples.people import CLOTHES, SIDE_PX, View, yaw_of
 from faceanon.samples.warp import Layer, Spline, field, pyramid
 
 MOUTHS = 5  # openings from closed to open
@@ -185,12 +185,7 @@ def _with_closed_lids(image: Layer, mesh: NDArray[np.float32]) -> Layer:
 
 
 def _body(front: View, name: str) -> Layer:
-    """Torso, arms and legs in the colour of the portrait's clothes; px of half the actor's, the pivot at (420, 40)."""
-    rows = front.image[-70:-34].reshape(-1, 4)
-    worn = rows[rows[:, 3] > 200][:, :3].astype(np.float32)
-    edge = front.image[-70:-34, [*range(30, 110), *range(SIDE_PX - 110, SIDE_PX - 30)]].reshape(-1, 4)
-    edge = edge[edge[:, 3] > 200][:, :3].astype(np.float32)
-    cloth = np.median(edge if len(edge) > 200 else worn * 0.35, axis=0)
+    """Torso, arms and legs; px of half the actor's, the pivot at (420, 40)."""
     rng = np.random.default_rng(list(name.encode()))
     width, height = 840, 1100
     end = float(SIDE_PX - front.mesh[[234, 454], 1].mean()) / 2 + 40  # where the portrait ends
@@ -206,5 +201,6 @@ def _body(front: View, name: str) -> Layer:
     shade = shade * (1 + 0.09 * cv2.resize(rng.standard_normal((14, 9)), (width, height), interpolation=cv2.INTER_CUBIC))
     for side in (-1, 1):  # the line between arm and chest
         shade = shade * (1 - 0.35 * np.exp(-(((x - middle - side * 0.74 * half) / 7) ** 2)) * np.clip((y - top - 130) / 80, 0, 1))
-    colour = np.where(y[..., None] > top + 560, np.array([58.0, 46.0, 44.0]), cloth)
+    shade = shade * (1 - 0.5 * np.exp(-(((x - middle) / (0.42 * half)) ** 2) - ((y - top - 14) / 30.0) ** 2))  # the head's shadow
+    colour = np.where(y[..., None] > top + 560, np.array([58.0, 46.0, 44.0]), np.array(CLOTHES[name], np.float64))
     return np.dstack([np.clip(colour * shade[..., None], 0, 255), mask * 255]).round().astype(np.uint8)

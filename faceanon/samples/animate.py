@@ -129,6 +129,7 @@ def _blend(parts: list[tuple[Layer, float]]) -> Layer:
         total[..., :3] += layer[..., :3] * alpha
         total[..., 3:] += alpha
     total[..., :3] /= np.maximum(total[..., 3:], 1e-3)
+    total[..., 3] = np.clip((total[..., 3] - 127.5) * 4 + 127.5, 0, 255)  # hair that only one picture has comes at once, not as a ghost
     return total.round().astype(np.uint8)
 
 

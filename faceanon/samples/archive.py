@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,12 +24,11 @@ from faceanon.core.settings import ModelSettings
 from faceanon.media.clips import write_clip
 from faceanon.models import registry
 from faceanon.samples.actors import Actor
-from faceanon.samples.cast import Cast
+from faceanon.samples.cast import Cast, code_digest
 from faceanon.samples.film import Sighting, cuts, film, sound
 from faceanon.samples.script import Clip, clips
 
 SIZES = ("demo", "tiny", "long")
-VERSION = 1  # raise it when pictures change
 Progress = Callable[[str, int, int], None]  # clip, frames done, frames in all
 
 _TRUTH = pa.schema([("clip", pa.string()), ("frame", pa.int32()), ("person", pa.string()), *((n, pa.float32()) for n in ("x1", "y1", "x2", "y2", "visible", "yaw"))])
@@ -57,7 +55,8 @@ def build_sample_archive(out: Path, *, size: str = "demo", models: ModelSettings
 
 
 def _digest(clip: Clip) -> str:
-    return digest("sample clip", VERSION, repr([(f.name, getattr(clip, f.name)) for f in fields(clip)]), registry.weight("mobilestylegan_synthesis_bin").sha256)
+    """What a clip is made of: its script, this package's code, the generator."""
+    return digest("sample clip", repr(clip), code_digest(), registry.weight("mobilestylegan_synthesis_bin").sha256)
 
 
 def _record(out: Path) -> dict[str, dict[str, str]]:
@@ -93,7 +92,7 @@ def _make(out: Path, clip: Clip, cast: Cast, on_progress: Progress) -> list[dict
         aside, pictures, rate=clip.rate, codec=clip.codec, gop=clip.gop, audio=sound(clip), rotation=clip.rotation, metadata=dict(clip.metadata), subtitles=clip.subtitles
     )
     aside.replace(path)
-    return [{"clip": clip.name, "frame": s.frame, "person": s.person, **dict(zip(("x1", "y1", "x2", "y2"), s.box, strict=True)), "visible": s.visible, "yaw": s.yaw} for s in seen]
+    return [dict(zip(_TRUTH.names, (clip.name, s.frame, s.person, *s.box, s.visible, s.yaw), strict=True)) for s in seen]
 
 
 def _turns(clip: Clip, name: str) -> bool:

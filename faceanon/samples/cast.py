@@ -12,9 +12,13 @@ from faceanon.core.ids import digest
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
 from faceanon.samples.actors import Actor, make_actor
-from faceanon.samples.people import SEEDS, TRUNCATION, VIEWS, Studio, View, directions
+from faceanon.samples.people import Studio, View, directions
 
-_VERSION = 2  # raise it when people.py makes other pictures
+
+def code_digest(*modules: str) -> str:
+    """Digest of this package's code, or of the modules named: what it makes is kept only as long as it would be made again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return digest("code", *(part for path in files if not modules or path.stem in modules for part in (path.name, path.read_bytes())))
 
 
 class Cast:
@@ -43,7 +47,7 @@ class Cast:
 
 def _digest(name: str, view: str) -> str:
     nets = [registry.weight(w).sha256 for w in ("mobilestylegan_mapping_bin", "mobilestylegan_synthesis_bin", "face_mesh", "selfie_segmentation")]
-    return digest("sample view", _VERSION, SEEDS[name], repr(VIEWS[view]), repr(TRUNCATION), *(directions()[d].tobytes() for d in sorted(directions())), *nets)
+    return digest("sample view", code_digest("people"), name, view, *(directions()[d].tobytes() for d in sorted(directions())), *nets)
 
 
 def _keep(path: Path, view: View) -> None:

@@ -6,7 +6,7 @@ Truth is what was drawn: the face's box from the mesh as it was placed, the shar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -39,14 +39,18 @@ def film(clip: Clip, actors: Mapping[str, Actor]) -> Iterator[tuple[Image, list[
     """Every frame of the clip, upright, in order, with the faces in it."""
     first = 0
     grain = _grain(clip)
-    last: tuple[Shot, Image] | None = None
-    for shot in clip.shots:
+    last: tuple[Image, list[Sighting]] | None = None
+    for number, shot in enumerate(clip.shots):
+        fades_out = number + 1 < len(clip.shots) and clip.shots[number + 1].enters == "fade"
         for n in range(shot.frames):
             picture, seen = _exposed(clip, shot, n, first + n, actors)
-            picture, seen = _change(picture, seen, shot, n, last[1] if last else None)
+            if last and n < CHANGE_FRAMES:
+                picture, seen = _enter(picture, seen, shot.enters, (n + 0.5) / CHANGE_FRAMES, last)
+            if fades_out and n >= shot.frames - CHANGE_FRAMES:
+                picture, seen = _dim(picture, seen, (shot.frames - n - 0.5) / CHANGE_FRAMES)
             noise = np.roll(grain[(first + n) % len(grain)], ((first + n) * 37 % clip.height, (first + n) * 61 % clip.width), (0, 1))
-            yield cv2.add(picture, noise, dtype=cv2.CV_8U), seen
-        last = (shot, picture)
+            yield cv2.add(picture, noise, dtype=cv2.CV_8U), [replace(s, frame=first + n) for s in seen]
+        last = (picture, seen)
         first += shot.frames
 
 
@@ -146,14 +150,23 @@ def _at(keys: tuple[Key, ...], moment: float) -> NDArray[np.float64]:
     return (2 * u**3 - 3 * u**2 + 1) * a + (u**3 - 2 * u**2 + u) * span * slope[i] + (3 * u**2 - 2 * u**3) * b + (u**3 - u**2) * span * slope[i + 1]
 
 
-def _change(picture: Image, seen: list[Sighting], shot: Shot, n: int, before: Image | None) -> tuple[Image, list[Sighting]]:
-    """The first frames of a shot that fades in or dissolves. The shot before stands still while it goes."""
-    if before is None or shot.enters == "hard" or n >= CHANGE_FRAMES:
-        return picture, seen
-    share = (n + 0.5) / CHANGE_FRAMES
-    other = before if shot.enters == "dissolve" else np.zeros_like(picture)
-    mixed = cv2.addWeighted(picture, share, other, 1 - share, 0)
-    return mixed, [Sighting(s.frame, s.person, s.box, s.visible * min(1.0, 2 * share), s.yaw) for s in seen]
+def _enter(picture: Image, seen: list[Sighting], how: str, share: float, last: tuple[Image, list[Sighting]]) -> tuple[Image, list[Sighting]]:
+    """The first frames of a shot; in a dissolve the shot before stands still, and its faces are seen as long as they shine through."""
+    if how == "fade":
+        return _dim(picture, seen, share)
+    if how == "dissolve":
+        before, faces = last
+        return cv2.addWeighted(picture, share, before, 1 - share, 0), _faded(faces, 1 - share) + _faded(seen, share)
+    return picture, seen
+
+
+def _dim(picture: Image, seen: list[Sighting], share: float) -> tuple[Image, list[Sighting]]:
+    return cv2.convertScaleAbs(picture, alpha=share), _faded(seen, share)
+
+
+def _faded(seen: list[Sighting], share: float) -> list[Sighting]:
+    """Half the contrast still shows a whole face; the last tenth shows none."""
+    return [replace(s, visible=s.visible * min(1.0, 2 * share)) for s in seen if share > 0.1]
 
 
 def _draw_hand(picture: Image, at: NDArray, zoom: float) -> None:

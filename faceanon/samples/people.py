@@ -33,6 +33,10 @@ SEEDS = {
     "ada": 900028, "ben": 900018, "carl": 900053, "dan": 900105, "eve": 900116, "finn": 900016,
     "gus": 900083, "hugo": 900035, "ines": 900024, "june": 900054, "kim": 900093, "lea": 900008,
 }  # fmt: skip
+CLOTHES = {  # BGR
+    "ada": (98, 94, 90), "ben": (86, 62, 48), "carl": (56, 50, 48), "dan": (80, 74, 66), "eve": (74, 30, 116), "finn": (176, 170, 162),
+    "gus": (92, 88, 178), "hugo": (128, 98, 74), "ines": (70, 96, 108), "june": (128, 142, 126), "kim": (120, 112, 118), "lea": (132, 88, 64),
+}  # fmt: skip
 # view -> (yaw in degrees, mouth gap and mouth width in hundredths of the eye distance)
 VIEWS = {"front": (0.0, 0.5, None), "open": (0.0, 17.0, 60.0), "left": (-SIDE_YAW_DEG, 0.5, None), "right": (SIDE_YAW_DEG, 0.5, None)}
 

@@ -25,7 +25,7 @@ def _still(name: str, width: int, height: int, seed: int) -> Image:
     rng = np.random.default_rng(seed)
     canvas = _STILL[name](width, height, rng)
     canvas = cv2.GaussianBlur(canvas, (0, 0), 0.004 * width)
-    canvas *= 1 + 0.025 * _noise(rng, width, height, 60)[..., None] + 0.03 * _noise(rng, width, height, 5)[..., None]
+    canvas *= 1 + 0.016 * _noise(rng, width, height, 60)[..., None] + 0.03 * _noise(rng, width, height, 5)[..., None]
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     return _bytes(canvas * (1 - 0.16 * (x * x + y * y))[..., None])
 
@@ -132,14 +132,18 @@ def _street(width: int, height: int, moment_s: float, seed: int) -> Image:
     rng = np.random.default_rng(seed)
     canvas = _wall(width, height, (206, 180, 150), (226, 214, 200))
     _box(canvas, 0, 0.52, 1, 1, (84, 112, 92))
-    for depth in sorted(((n * 0.8 - moment_s * 1.1) % 12 + 1.0 for n in range(15)), reverse=True):
-        number = round((depth + moment_s * 1.1) * 10) % 7
+    driven = 1.1 * moment_s
+    for number in range(int(driven / 0.8) + 16, int(driven / 0.8) + 1, -1):  # the farthest house first
+        depth = max(number * 0.8 - driven, 0.7)
+        look = np.random.default_rng(seed * 1000 + number).uniform(0, 1, 4)
         for side in (-1, 1):
             x0, x1 = 0.5 + side * 0.95 / depth, 0.5 + side * 2.4 / depth
-            tall = 0.52 - (0.5 + 0.09 * number) / depth
-            shade = 0.6 + 0.06 * number
-            _box(canvas, min(x0, x1), tall, max(x0, x1), 0.52 + 0.14 / depth, tuple(int(v * shade) for v in (140, 150, 170)))
-            _box(canvas, x0 + side * 0.3 / depth, tall + 0.1 / depth, x0 + side * 0.55 / depth, tall + 0.2 / depth, (96, 88, 80))
+            tall = 0.52 - (0.35 + 0.4 * look[side]) / depth
+            shade = np.array([140, 150, 170]) * (0.6 + 0.5 * look[2 + side])
+            _box(canvas, min(x0, x1), tall, max(x0, x1), 0.52 + 0.14 / depth, tuple(int(v) for v in shade))
+            for floor in range(3):
+                top = tall + (0.08 + 0.13 * floor) / depth
+                _box(canvas, x0 + side * 0.3 / depth, top, x0 + side * 0.5 / depth, top + 0.07 / depth, (104, 92, 82))
     _shape(canvas, [(0.485, 0.53), (0.515, 0.53), (1.15, 1), (-0.15, 1)], (98, 98, 98))
     for n in range(9):
         near = 0.53 + 0.47 * ((n - (moment_s * 1.6) % 1) / 8) ** 2 if n > (moment_s * 1.6) % 1 else 0.53

@@ -25,7 +25,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Shot:
-    """A stretch without a cut. `enters` is how it follows the shot before: "hard", "fade" through black or "dissolve"; the latter two take 12 frames."""
+    """A stretch without a cut. `enters` is how it follows the shot before: "hard", "fade" through black (12 frames down in the
+    shot before, 12 up) or "dissolve" (12 frames)."""
 
     frames: int
     scene: str
@@ -70,19 +71,13 @@ def _demo() -> tuple[Clip, ...]:
 
 
 def _corridor() -> Clip:
-    walk_in = (
-        (0, 700, 150, 46, -30, 0, 0), (1.0, 540, 148, 48, -26, 2, 0), (3.0, 330, 150, 54, -6, 2, 0),
-        (5.0, 150, 152, 60, -18, 0, 0), (6.4, -60, 154, 64, -26, 0, 0),
+    """Two people pass each other; the one who leaves first comes back. One shot."""
+    dan = (
+        (0, 700, 150, 46, -30, 0, 0), (1.0, 540, 148, 48, -26, 2, 0), (3.0, 330, 150, 54, -6, 2, 0), (5.0, 150, 152, 60, -18, 0, 0), (6.2, -70, 154, 64, -26, 0, 0),
+        (6.6, -80, 152, 62, 0, 0, 0), (7.0, -70, 152, 62, 24, 0, 0), (8.2, 120, 150, 60, 16, 3, 0), (9.2, 300, 152, 62, 0, 3, 1), (10.2, 420, 152, 66, 6, 0, 0),
     )  # fmt: skip
-    come_back = ((0, -60, 152, 62, 22, 0, 0), (1.2, 120, 150, 60, 16, 3, 0), (2.6, 300, 152, 62, 0, 3, 1), (3.6, 420, 152, 66, 6, 0, 0))
-    other = ((0, -70, 140, 44, 24, 0, 0), (2.0, 120, 140, 46, 18, 0, 0), (4.0, 300, 142, 50, 6, 2, 0), (6.4, 520, 146, 54, 20, 0, 0), (7.6, 710, 148, 56, 26, 0, 0))
-    return Clip(
-        "cctv/corridor.mp4", 640, 360,
-        (
-            Shot(170, "corridor", 3, (Part("eve", other, walks=True), Part("dan", walk_in, walks=True))),
-            Shot(85, "corridor", 4, (Part("dan", come_back, walks=True),)),
-        ),
-    )  # fmt: skip
+    eve = ((0, -70, 140, 44, 24, 0, 0), (2.0, 120, 140, 46, 18, 0, 0), (4.0, 300, 142, 50, 6, 2, 0), (6.4, 520, 146, 54, 20, 0, 0), (7.6, 710, 148, 56, 24, 0, 0))
+    return Clip("cctv/corridor.mp4", 640, 360, (Shot(255, "corridor", 3, (Part("eve", eve, walks=True), Part("dan", dan, walks=True))),))
 
 
 def _interview() -> Clip:
@@ -93,7 +88,7 @@ def _interview() -> Clip:
         Part("ben", ((0, 446, 152, 78, -20, 0, 0), (1.3, 444, 154, 78, -12, 0, -1), (2.4, 447, 151, 78, -20, 2, 0)), speaks=((0.0, 1.2),), light=0.95),
     )
     again = replace(ada, keys=((0, 334, 149, 112, 4, 0, 0), (1.0, 330, 152, 113, -4, 4, 0), (2.0, 331, 150, 112, 10, -2, 2)), speaks=((0.0, 1.7),))
-    shots = (Shot(50, "studio", 11, (ada,)), Shot(55, "shelves", 12, (ben,)), Shot(56, "studio", 13, both), Shot(46, "studio", 11, (again,)))
+    shots = (Shot(50, "studio", 11, (ada,)), Shot(55, "shelves", 12, (ben,)), Shot(56, "room", 13, both), Shot(46, "studio", 11, (again,)))
     return Clip("news/interview.mp4", 1280, 720, shots, sound=True, metadata=_PRIVATE_TAGS)
 
 
@@ -161,7 +156,7 @@ def _tiny() -> tuple[Clip, ...]:
     leave = ((0, -110, 170, 122, 24, 0, 0), (0.9, 320, 168, 124, 4, 0, 0), (1.9, 760, 170, 126, 22, 0, 0))
     return (
         Clip("one/talk.mp4", 320, 180, (Shot(26, "room", 81, (eve,)), Shot(22, "shelves", 82, (dan,))), sound=True, metadata=_PRIVATE_TAGS, gop=12),
-        Clip("one/pair.mp4", 384, 216, (Shot(24, "studio", 83, pair), Shot(24, "studio", 84, (alone,))), gop=12),
+        Clip("one/pair.mp4", 384, 216, (Shot(24, "studio", 83, pair), Shot(24, "room", 84, (alone,))), gop=12),
         Clip("two/pass.mkv", 320, 180, (Shot(48, "corridor", 85, (Part("dan", leave, walks=True),)),), gop=16),
         Clip("two/empty.mp4", 320, 180, (Shot(48, "lake", 86),), gop=12),
     )  # fmt: skip
