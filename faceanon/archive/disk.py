@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,6 +88,15 @@ class LocalStore:
                 shutil.rmtree(top, onerror=_ignore_missing)
             if not prefix:
                 top.mkdir(exist_ok=True)
+
+    def tidy(self, older_than_s: float) -> int:
+        """Remove unfinished files that killed writers left; younger ones may be in the making. How many went."""
+        limit = time.time() - older_than_s
+        asides = [Path(folder) / name for folder, _, names in os.walk(self.root) for name in names if name.startswith(_ASIDE)]
+        old = [aside for aside in asides if aside.lstat().st_mtime < limit]
+        for aside in old:
+            aside.unlink(missing_ok=True)
+        return len(old)
 
     def _path(self, name: str) -> Path:
         return Path(self.root) / uris.check_name(name)

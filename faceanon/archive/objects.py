@@ -93,6 +93,20 @@ class S3Store:
         for start in range(0, len(keys), _BATCH):
             self._delete_batch(bucket, keys[start : start + _BATCH])
 
+    def tidy(self, older_than_s: float) -> int:
+        """Abort uploads below the root that killed writers left, a thousand at a time; younger ones may be in the making. How many went."""
+        top, limit = parse(self.root), time.time() - older_than_s
+        pending = patiently(lambda fs: fs.list_multipart_uploads(top.bucket), self.root)
+        below = f"{top.path}/" if top.path else ""
+        old = [(u["Key"], u["UploadId"]) for u in pending if u["Key"].startswith(below) and u["Initiated"].timestamp() < limit]
+        for key, upload in old:
+            self._abort(top.bucket, key, upload)
+        return len(old)
+
+    def _abort(self, bucket: str, key: str, upload: str) -> None:
+        with suppress(FileNotFoundError):  # another one was quicker
+            patiently(lambda fs: fs.abort_mpu(bucket, key, upload), self.root)
+
     def _delete_batch(self, bucket: str, keys: Sequence[dict[str, str]]) -> None:
         answer = patiently(lambda fs: fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True}), self.root)
         for refused in answer.get("Errors", []):

@@ -17,11 +17,11 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import translate as _class_to_regex
 
 from faceanon.archive import manifest as manifests
 from faceanon.archive import objects
 from faceanon.archive import uri as uris
+from faceanon.archive.globs import MAGIC, glob_regex
 from faceanon.archive.store import source_fault
 from faceanon.archive.uri import Uri
 from faceanon.core.errors import UsageError
@@ -36,7 +36,6 @@ VIDEO_SUFFIXES = frozenset(
         ".insv", ".360", ".lrv",
     ]
 )
-_MAGIC = re.compile(r"[*?\[]")
 
 Found = SourceItem | Quarantined
 
@@ -100,7 +99,7 @@ def _expand(text: str, walls: tuple[str, ...]) -> Iterator[Found | None]:
         return _manifest(source) if manifests.is_manifest(source.name) else iter([_lone(source)])
     if kind == "folder":
         return _named(_below(source, walls), source, lambda name: _is_video(name))
-    if kind == "" and _MAGIC.search(source.path):
+    if kind == "" and MAGIC.search(source.path):
         return _glob(source, walls)
     raise UsageError("does not exist" if kind == "" else "is neither a file nor a folder", source=uris.printable(text))
 
@@ -142,7 +141,7 @@ def _manifest(source: Uri) -> Iterator[Found]:
 def _glob(source: Uri, walls: tuple[str, ...]) -> Iterator[Found | None]:
     """Matches below the fixed part of a pattern. Raises UsageError where there is none."""
     parts = source.path.split("/")
-    fixed = next(i for i, part in enumerate(parts) if _MAGIC.search(part) and not (source.is_local and os.path.isdir("/".join(parts[: i + 1]))))
+    fixed = next(i for i, part in enumerate(parts) if MAGIC.search(part) and not (source.is_local and os.path.isdir("/".join(parts[: i + 1]))))
     root = Uri(source.scheme, source.bucket, "/".join(parts[:fixed]) or ("/" if source.is_local else ""))
     if root.is_local and not os.path.isdir(root.path):
         raise UsageError("matches nothing", source=uris.printable(str(source)))
@@ -162,33 +161,6 @@ def _matches(pattern: re.Pattern[str], name: str, named_suffix: bool) -> bool:
         return named_suffix or _is_video(name)
     parts = name.split("/")
     return _is_video(name) and any(pattern.fullmatch("/".join(parts[:i])) for i in range(1, len(parts)))
-
-
-def glob_regex(parts: Sequence[str]) -> str:
-    """A regular expression for a pattern's parts: `**` is any number of folders, `*`, `?` and `[...]` stay inside one part."""
-    pieces = []
-    for i, part in enumerate(parts):
-        last = i == len(parts) - 1
-        if part == "**":
-            pieces.append(".+" if last else "(?:[^/]+/)*")
-        else:
-            pieces.append(_part_regex(part) + ("" if last else "/"))
-    return "".join(pieces)
-
-
-def _part_regex(part: str) -> str:
-    pieces = re.split(r"(\*+|\?|\[!?\]?[^\]]*\])", part)
-    return "".join(_piece_regex(piece) for piece in pieces)
-
-
-def _piece_regex(piece: str) -> str:
-    if piece.startswith("*"):
-        return "[^/]*"
-    if piece == "?":
-        return "[^/]"
-    if piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
-        return "(?!/)" + _class_to_regex(piece)[4:-3]  # fnmatch wraps what it makes in (?s:...)\Z
-    return re.escape(piece)
 
 
 def _named(found: Iterable[tuple[str, str | None]], root: Uri, wanted) -> Iterator[Found | None]:
@@ -217,12 +189,17 @@ def _is_video(name: str) -> bool:
 
 
 def _below(root: Uri, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
-    """(path below root, None or why it cannot be read) of every file that is not hidden, sorted."""
-    return iter(sorted(_walk(root.path, "", walls))) if root.is_local else _list(root, walls)
+    """(path below root, None or why it cannot be read) of every file that is not hidden, sorted.
+
+    Walls count where they lie inside the root: who names a folder inside the output as SRC means it.
+    """
+    top = _real(root).rstrip("/") + "/"
+    inside = tuple(wall.removeprefix(top) for wall in walls if wall.startswith(top))
+    return iter(sorted(_walk(root.path, inside))) if root.is_local else _list(root, inside)
 
 
-def _walk(top: str, below: str, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
-    pending, real = [below], os.path.realpath(top)
+def _walk(top: str, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+    pending = [""]
     while pending:
         folder = pending.pop()
         try:
@@ -232,7 +209,7 @@ def _walk(top: str, below: str, walls: tuple[str, ...]) -> Iterator[tuple[str, s
             continue
         for entry in entries:
             name = posixpath.join(folder, entry.name)
-            if entry.name.startswith(".") or posixpath.join(real, name) in walls:
+            if entry.name.startswith(".") or name in walls:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 pending.append(name)
@@ -250,6 +227,6 @@ def _not_a_file(entry: os.DirEntry[str]) -> str | None:
 def _list(root: Uri, walls: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
     for path in objects.list_objects(root.object_path, str(root)):
         name = path[len(root.object_path) + 1 :]
-        if any(part.startswith(".") for part in name.split("/")) or any(f"s3://{path}".startswith(wall.rstrip("/") + "/") for wall in walls):
+        if any(part.startswith(".") for part in name.split("/")) or any(name.startswith(wall + "/") for wall in walls):
             continue
         yield name, None

@@ -17,13 +17,19 @@ from faceanon.archive.objects import S3Store, object_version
 from faceanon.core.errors import SourceUnreadable
 from faceanon.core.ports import Store
 
-__all__ = ["LocalStore", "S3Store", "open_store", "source_fault", "version_of"]
+__all__ = ["LocalStore", "S3Store", "open_store", "source_fault", "tidy", "version_of"]
 
 
 def open_store(root_uri: str) -> Store:
     """The store below `root_uri`. Nothing is read or made yet. Raises UsageError for a URI that is not allowed."""
     root = uris.parse(root_uri)
     return LocalStore(str(root)) if root.is_local else S3Store(str(root))
+
+
+def tidy(root_uri: str, *, older_than_s: float = 86400.0) -> int:
+    """Remove what killed writers left unfinished below a root, if it is old enough to be nobody's work; how much went."""
+    root = uris.parse(root_uri)
+    return (LocalStore(str(root)) if root.is_local else S3Store(str(root))).tidy(older_than_s)
 
 
 def version_of(source_uri: str) -> tuple[int, str]:

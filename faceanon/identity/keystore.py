@@ -78,7 +78,7 @@ class Keystore:
         given = os.environ.get(ENVIRONMENT, "")
         if path is None and given.startswith("base64:"):
             return cls(_from_environment(given[7:]), None)
-        target = Path(path or given or default).expanduser()
+        target = Path(path or given or default).expanduser().absolute()
         if create and not target.exists():
             _make(target)
         return cls(_load(target), target)

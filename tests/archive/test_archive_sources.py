@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faceanon.archive.sources import glob_regex, resolve
+from faceanon.archive.globs import glob_regex
+from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings
@@ -96,6 +97,8 @@ def test_output_inside_the_source_is_no_source(archive):
     assert "out/videos/a.mp4" in names(ask(archive.root))  # the trap is set
 
     assert names(ask(archive.root, exclude=[archive.uri("out")])) == ["a.mp4", "b/c.MOV", "b/d/e.gif", "outer.mp4"]
+    assert names(ask(archive.uri("b"), exclude=[archive.root])) == ["c.MOV", "d/e.gif"]
+    assert names(ask(archive.root + "/*", exclude=[archive.uri("out"), archive.uri("b")])) == ["a.mp4", "outer.mp4"]
 
 
 def test_manifests_agree(archive):

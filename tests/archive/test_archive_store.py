@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from faceanon.archive.store import LocalStore, S3Store, open_store, version_of
+from faceanon.archive.store import LocalStore, S3Store, open_store, tidy, version_of
 from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable, UsageError
 
 
@@ -227,6 +227,8 @@ open_store({s3_root!r}).upload(Path({str(path)!r}), 'big.bin')
 
     assert not store.exists("big.bin")
     assert store.list("") == []
+    assert tidy(s3_root + "/elsewhere", older_than_s=-1) == 0
+    assert (tidy(s3_root, older_than_s=86400), tidy(s3_root, older_than_s=-86400), tidy(s3_root, older_than_s=-86400)) == (0, 1, 0)
     store.upload(path, "big.bin")
     assert version_of(store.uri("big.bin"))[0] == 11 << 20
 
@@ -285,6 +287,9 @@ def test_killed_writer_publishes_nothing(tmp_path):
     assert done.returncode == -9
     assert len(list(tmp_path.rglob("*"))) == 2  # the trap is set: the folder and an unfinished file are there
     assert LocalStore(str(tmp_path)).list("") == []
+    assert tidy(str(tmp_path)) == 0  # it could still be somebody's work
+    assert tidy(str(tmp_path), older_than_s=-1) == 1
+    assert len(list(tmp_path.rglob("*"))) == 1
 
 
 def test_disk_link_is_no_copy(tmp_path):
