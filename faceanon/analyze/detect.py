@@ -27,7 +27,8 @@ SHAKEN = 27.0  # both are looked at for small faces, too
 SMALL_PX = 24.0  # faces narrower than this in the quick look may be missed by it; only looks for small faces tell whether they stay
 LARGE_PX = 32.0  # faces at least so wide in the quick view are found there as well as in the far one
 PARTNER_IOU = 0.3  # neighbouring looks that overlap less than this disagree
-NARROW_PICTURE_PX = 640  # narrower pictures are doubled for the far view, and seen mirrored, too: faces of 16 px are at the quick view's limit
+ENLARGED_PX = 1280  # pictures are enlarged to this, at most doubled, for the far view: at their own size, faces of 16 px are at the detector's limit
+NARROW_PICTURE_PX = 640  # narrower ones are seen mirrored, too, where the far view looks
 TINY_PICTURE_PX = 320  # narrower ones are always doubled
 _MERGE_IOU = 0.4
 
@@ -96,9 +97,7 @@ def view_widths(width: int, height: int, settings: DetectSettings) -> tuple[int,
     narrow = min(1.0, np.sqrt(width / height))
     near, far = (max(1, int(px * narrow)) for px in (settings.width_px, max(settings.width_px, settings.far_width_px)))
     near = width if width < 1.25 * near else near
-    far = min(far, width)
-    if width < NARROW_PICTURE_PX:
-        far = 2 * width
+    far = max(min(far, width), min(2 * width, int(ENLARGED_PX * narrow)))
     return (far if width < TINY_PICTURE_PX else near), far
 
 

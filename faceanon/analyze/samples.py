@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from faceanon.core.geometry import iou
 from faceanon.core.picture import Image, Picture
-from faceanon.core.ports import FaceAttributes, FaceEmbedder
+from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
 
 _MARGIN = 0.6  # of the face's size on each side; embedders and meshes want the head
 _FACE_PX = 256  # wider faces are shrunk to this in their crop; no model looks closer
 _SAME_IOU = 0.2  # overlap of one face's boxes in looks of one window
 _FULL_SIZE_PX = 112.0
+_FIVE_VERTICES = ((33, 133), (263, 362), (1,), (61,), (291,))  # of the 468: left eye in image, right eye, nose, mouth corners
+_RIGHT_ERROR, _WRONG_ERROR = 0.10, 0.18  # mean distance of the five points over the face's width
 _FULL_SHARPNESS = 150.0  # variance of the Laplacian of a face 64 px wide
 
 
@@ -42,6 +44,19 @@ def crop(picture: Picture, box: NDArray[np.float32], points: NDArray[np.float32]
         image = cv2.resize(image, tuple(size.tolist()), interpolation=cv2.INTER_AREA)
     ratio = (np.array(image.shape[1::-1]) / (high - low)).astype(np.float32)
     return Crop(image, ((points - low) * ratio).astype(np.float32), ((box.reshape(2, 2) - low) * ratio).reshape(4).astype(np.float32))
+
+
+def mesh_fit(mesh: FaceMesh, view: Crop) -> float:
+    """0..1: the mesh's own score, less where its eyes, nose and mouth are not where the detector's are.
+
+    The mesh alone is easily persuaded: on a fist it said 0.99. Two models that agree about five points are not.
+    """
+    points, score = mesh.fit(view.image, view.points, view.box)
+    if not np.isfinite(view.points).all():
+        return float(score)
+    five = np.stack([points[list(vertices), :2].mean(0) for vertices in _FIVE_VERTICES])  # (5, 2) px of the crop
+    error = np.linalg.norm(five - view.points, axis=1).mean() / max(1.0, float(view.box[2] - view.box[0]))
+    return float(score) * float(np.clip((_WRONG_ERROR - error) / (_WRONG_ERROR - _RIGHT_ERROR), 0, 1))
 
 
 def quality(view: Crop, width_px: float, score: float) -> float:
@@ -81,6 +96,7 @@ class _Candidate:
     row: int
     view: Crop
     quality: float
+    is_new: bool  # not seen by the look before its first one in this window
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,7 @@ class Sample:
     """One row of FaceSamples; `row` is the caller's number of a detection."""
 
     row: int
+    mesh_score: float  # NaN without a mesh
     embedding: NDArray[np.float32]
     quality: float
     female: float
@@ -108,7 +125,7 @@ class BestViews:
         """Faces before and after are not one by place."""
         self._shot = frame
 
-    def add(self, frame: int, row: int, box: NDArray[np.float32], view: Crop, value: float) -> None:
+    def add(self, frame: int, row: int, box: NDArray[np.float32], view: Crop, value: float, is_new: bool) -> None:
         if frame != self._frame:
             self._frame, self._frame_taken = frame, set()
         open_faces = [i for i, face in enumerate(self._faces) if face.last_frame >= self._shot and i not in self._frame_taken]
@@ -120,22 +137,23 @@ class BestViews:
                 self._renew(self._faces[number], frame, row, box, view, value)
                 return
         self._frame_taken.add(len(self._faces))
-        self._faces.append(_Candidate(box, frame, row, view, value))
+        self._faces.append(_Candidate(box, frame, row, view, value, is_new))
 
     def _renew(self, face: _Candidate, frame: int, row: int, box: NDArray[np.float32], view: Crop, value: float) -> None:
         face.last_box, face.last_frame = box, frame
         if value > face.quality:
             face.row, face.view, face.quality = row, view, value
 
-    def read(self, embedder: FaceEmbedder | None, reader: FaceAttributes | None) -> list[Sample]:
-        """One sample a face."""
+    def read(self, embedder: FaceEmbedder | None, reader: FaceAttributes | None, mesh: FaceMesh | None, *, only_new: bool) -> list[Sample]:
+        """One sample a face, of all faces or of those that came in this window."""
         if embedder is None:
             return []
-        return [_read(face, embedder, reader) for face in self._faces]
+        return [_read(face, embedder, reader, mesh) for face in self._faces if face.is_new or not only_new]
 
 
-def _read(face: _Candidate, embedder: FaceEmbedder, reader: FaceAttributes | None) -> Sample:
+def _read(face: _Candidate, embedder: FaceEmbedder, reader: FaceAttributes | None, mesh: FaceMesh | None) -> Sample:
     image, points, box = face.view.image, face.view.points, face.view.box
     unknown = float("nan")
     female, age, skin = reader.read(image, points, box) if reader else (unknown, unknown, (unknown,) * 3)
-    return Sample(face.row, np.asarray(embedder.embed(image, points, box), np.float32), face.quality, float(female), float(age), skin)
+    embedding = np.asarray(embedder.embed(image, points, box), np.float32)
+    return Sample(face.row, mesh_fit(mesh, face.view) if mesh else unknown, embedding, face.quality, float(female), float(age), skin)

@@ -29,6 +29,7 @@ from faceanon.core.settings import Settings
 
 WINDOW = 16
 LOOKAHEAD = 48  # frames past its end that a segment reads
+SAMPLE_WINDOWS = 3  # a face that stays is embedded in every third window, a new one in the window where it comes; embedding is dear
 MESH_FITS = 0.5  # mesh score from which an unsure box is believed
 _LARGEST_PX = 4096  # wider pictures are halved first: memory, and no face needs more
 
@@ -116,10 +117,11 @@ class _Run:
         if not self._windows or picture.index < self._context_start:
             return
         self._last_index = picture.index
-        self._cuts += self._scorer.feed(picture)
+        small = picture.bgr(FOLLOW_WIDTH_PX)  # one small picture for all that is done with each frame: halving twice is faster than shrinking at once
+        self._cuts += self._scorer.feed_image(picture.index, small)
         self._content[picture.index] = self._scorer.last_content
-        self._greys[picture.index] = picture.grey(FOLLOW_WIDTH_PX)
-        self._grey_scale = self._greys[picture.index].shape[1] / picture.width
+        self._greys[picture.index] = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        self._grey_scale = small.shape[1] / picture.width
         if picture.index >= self._first_look and picture.index <= self._windows.stop * WINDOW:
             self._watch(picture)
         if picture.index == self._window_closes(self._next_window):
@@ -174,11 +176,10 @@ class _Run:
         breaks = {f for f, content in self._content.items() if content >= SUDDEN}
         views = BestViews()
         for i in inside:
-            rows = self._add_detections(self._seen[i])
-            self._add_views(views, self._seen[i], rows, breaks)
+            self._add_views(views, i, self._add_detections(self._seen[i]), breaks)
         for i in inside:
             self._follow_lost(i, frames, breaks)
-        self._samples += views.read(self._embedder, self._reader)
+        self._add_samples(views.read(self._embedder, self._reader, self._mesh, only_new=window % SAMPLE_WINDOWS != 0))
         self._next_window += 1
         self._forget((self._next_window - 1) * WINDOW)
 
@@ -194,26 +195,36 @@ class _Run:
             self._rows.append(_Row(seen.frame, seen.box[i], seen.points[i], float(seen.score[i]), Origin.DETECTED, float(seen.mesh_score[i])))
         return range(start, len(self._rows))
 
-    def _add_views(self, views: BestViews, seen: _Seen, rows: range, breaks: set[int]) -> None:
+    def _add_views(self, views: BestViews, at: int, rows: range, breaks: set[int]) -> None:
+        seen = self._seen[at]
         views.break_at(max((f for f in breaks if f <= seen.frame), default=0))
+        is_new = self._is_lost(at, -1) if at else np.ones(len(seen.box), bool)
         for i, row in enumerate(rows):
             view = seen.views[i]
             if view is not None:
-                views.add(seen.frame, row, seen.box[i], view, quality(view, float(seen.box[i, 2] - seen.box[i, 0]), float(seen.score[i])))
+                views.add(seen.frame, row, seen.box[i], view, quality(view, float(seen.box[i, 2] - seen.box[i, 0]), float(seen.score[i])), bool(is_new[i]))
+
+    def _add_samples(self, samples: list[Sample]) -> None:
+        self._samples += samples
+        for sample in samples:
+            self._rows[sample.row].mesh_score = sample.mesh_score
+
+    def _is_lost(self, at: int, step: int) -> NDArray[np.bool_]:
+        """Which faces of a look have no partner in the look before (-1) or after (1); none at the ends of the video."""
+        seen = self._seen[at]
+        near, far = (self._neighbour(at, step, wants_far) for wants_far in (False, True))
+        lost = [np.zeros(len(seen.box), bool) if other is None else unmatched(seen.box, other.box) for other in (near, far)]
+        return np.where(self._watcher.is_small(seen.box / self._scale), lost[1], lost[0])
 
     def _follow_lost(self, at: int, frames: range, breaks: set[int]) -> None:
         """Faces that the look before or after does not show are followed there, into the neighbouring windows."""
         seen = self._seen[at]
         limits = {-1: frames.start - WINDOW - 1, 1: self._window_closes(frames.start // WINDOW) + 1}
-        small = self._watcher.is_small(seen.box / self._scale)
         believed = (seen.score >= self._settings.detect.sure) | (np.nan_to_num(seen.mesh_score) >= MESH_FITS)
         known = {s.frame: s.box * self._grey_scale for s in self._seen if s.frame in frames}
         for step in (-1, 1):
-            near, far = (self._neighbour(at, step, wants_far) for wants_far in (False, True))
-            for i in np.flatnonzero(believed):
-                other = far if small[i] else near
-                if other is not None and unmatched(seen.box[i : i + 1], other.box)[0]:
-                    self._follow(seen, i, range(seen.frame, limits[step], step), breaks, known)
+            for i in np.flatnonzero(believed & self._is_lost(at, step)):
+                self._follow(seen, i, range(seen.frame, limits[step], step), breaks, known)
 
     def _neighbour(self, at: int, step: int, wants_far: bool) -> _Seen | None:
         """The look before or after; None at the ends of the video."""

@@ -24,6 +24,7 @@ __all__ = ["build_tracks", "join", "make_track", "shot_bounds", "track_features"
 _STRANGERS = 1.7  # times identity.link_distance: two good samples further apart are not one person (0.85 for dlib; strangers' mean is 0.83)
 _GOOD_SAMPLE = 0.25  # quality that may split a track
 _ALONE = 0.8  # score of a single sighting that is believed
+_BEYOND_DOUBT = 0.9  # score that is believed against the mesh
 _MESH_FITS = 0.5
 _BEST_SAMPLES = 5
 
@@ -96,12 +97,14 @@ def _filled(frame: NDArray[np.int32], known: NDArray[np.int32], values: NDArray[
 
 
 def _is_trusted(seen: Detections, settings: Settings) -> bool:
-    """A mesh fitted somewhere, or the detector was sure and saw it more than once, or very sure."""
-    detected = seen.score[seen.origin == Origin.DETECTED]
-    if (np.nan_to_num(seen.mesh_score) >= _MESH_FITS).any():
-        return True
-    best = float(detected.max()) if len(detected) else 0.0
-    return best >= _ALONE or (best >= settings.detect.sure and len(detected) >= settings.track.min_track_sightings)
+    """The detector was sure more than once, or very sure, or the mesh fitted more than once; unless the mesh never fitted a sure box."""
+    score = seen.score[seen.origin == Origin.DETECTED]
+    fits = np.nan_to_num(seen.mesh_score) >= _MESH_FITS
+    sure = score >= settings.detect.sure
+    best = float(score.max()) if len(score) else 0.0
+    if not fits.any() and np.isfinite(seen.mesh_score[seen.score >= settings.detect.sure]).any() and best < _BEYOND_DOUBT:
+        return False  # a profile, perhaps, or a pattern: no engine could paint a face on either
+    return best >= _ALONE or sure.sum() >= settings.track.min_track_sightings or fits.sum() >= settings.track.min_track_sightings
 
 
 def track_features(tracks: Sequence[Track], analysis: VideoAnalysis, settings: Settings) -> list[TrackFeature]:
