@@ -133,7 +133,7 @@ class Picture:
 def _cells(values: NDArray[np.float32], sx: int, sy: int) -> NDArray[np.float32]:
     """Means over sy x sx cells."""
     h, w = values.shape
-    return values.reshape(h // sy, sy, w // sx, sx).mean(axis=(1, 3))
+    return values if (sx, sy) == (1, 1) else cv2.resize(values, (w // sx, h // sy), interpolation=cv2.INTER_AREA)
 
 
 def _blend(target: NDArray, weighted: NDArray[np.float32], alpha: Alpha, depth: int) -> None:

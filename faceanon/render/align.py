@@ -11,33 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.render import topology as topo
-from faceanon.render.texture import Texture
+from faceanon.render.texture import GROUPS, Texture
 
 _LOOSE = (*topo.LIPS, 152, 148, 176, 149, 150, 136, 172, 58, 377, 400, 378, 379, 365, 397, 288, 361)  # moved by speech: not used to find the pose
 _STABLE = np.setdiff1d(np.arange(topo.POINTS), _LOOSE)
-_SOFT = 0.30  # reach of a group's shift beyond the group, in eye distances
 
 
-def similarity3(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(3, 3) scaled rotation and (3,) shift that best map source (N, 3) onto target (N, 3). Umeyama, 1991."""
-    mean_s, mean_t = source.mean(0, dtype=np.float64), target.mean(0, dtype=np.float64)
-    centred_s, centred_t = source - mean_s, target - mean_t
-    u, d, vt = np.linalg.svd(centred_t.T @ centred_s)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
-    scale = (d * sign).sum() / max((centred_s**2).sum(), 1e-12)
-    turn = scale * (u * sign) @ vt
-    return turn, mean_t - turn @ mean_s
+def similarities3(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, 3, 3) scaled rotations and (n, 3) shifts that best map each source (n, N, 3) onto target (N, 3). Umeyama, 1991."""
+    mean_s, mean_t = source.mean(1, dtype=np.float64), target.mean(0, dtype=np.float64)
+    centred_s, centred_t = source - mean_s[:, None], target - mean_t
+    u, d, vt = np.linalg.svd(np.einsum("pi,npj->nij", centred_t, centred_s))
+    sign = np.ones_like(d)
+    sign[:, 2] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
+    scale = (d * sign).sum(1) / np.maximum(np.square(centred_s).sum((1, 2)), 1e-12)
+    turn = scale[:, None, None] * (u * sign[:, None, :]) @ vt
+    return turn, mean_t - np.einsum("nij,nj->ni", turn, mean_s)
 
 
-def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, openness: float, closed: float = 0.0) -> NDArray[np.float32]:
-    """(468, 3) where the person's vertices go, for the frame's mesh (468, 3); closed 0..1 brings the lids together."""
+def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, openness: float, closed: float = 0.0, resize: float = 0.0) -> NDArray[np.float32]:
+    """(468, 3) where the person's vertices go, for the frame's mesh (468, 3); closed 0..1 brings the lids together.
+
+    resize: share by which eyes and mouth become larger or smaller as well, away from the frame's towards the person's.
+    """
     person = texture.mesh(openness)
-    turn, shift = similarity3(person[_STABLE], mesh[_STABLE])
-    posed = person @ turn.T + shift
+    turn, shift = similarities3(person[None, _STABLE], mesh[_STABLE])
+    posed = person @ turn[0].T + shift[0]
     move = beta * (posed[:, :2] - mesh[:, :2])
     move *= texture.inward[:, None]
-    for group in (topo.LIPS, topo.RIGHT_EYE + topo.RIGHT_LID, topo.LEFT_EYE + topo.LEFT_LID):
-        move = _together(move, texture.layout, group)
+    for group, share in zip(GROUPS, texture.shares, strict=True):
+        members = list(group)
+        move = move * (1 - share[:, None]) + move[members].mean(0) * share[:, None]  # the group by its mean; the skin around follows
+        if resize > 0:
+            growth = resize if np.ptp(posed[members, 0]) > np.ptp(mesh[members, 0]) else -resize
+            move += growth * share[:, None] * (mesh[:, :2] - mesh[members, :2].mean(0))
     limit = 0.22 * topo.eye_distance(mesh)  # a fit that disagrees more is a bad fit, not a shape
     length = np.linalg.norm(move, axis=1, keepdims=True)
     move *= np.minimum(1, limit / np.maximum(length, 1e-6))
@@ -55,14 +62,6 @@ def _close(flat: NDArray, ring: list[int], lid: list[int], closed: float) -> Non
     flat[lower] += 0.12 * closed * gap
     flat[upper] -= 0.84 * closed * gap
     flat[lid[:8:-1]] -= 0.30 * closed * gap
-
-
-def _together(move: NDArray, layout: NDArray[np.float32], group: tuple[int, ...]) -> NDArray:
-    """The group moves by its mean; the skin around follows, less with distance."""
-    members = list(group)
-    gap = np.linalg.norm(layout[:, None] - layout[None, members], axis=2).min(1) / topo.eye_distance(layout)
-    share = np.exp(-((gap / _SOFT * 2) ** 2))[:, None]
-    return move * (1 - share) + move[members].mean(0) * share
 
 
 def yaw_deg(mesh: NDArray[np.float32]) -> float:

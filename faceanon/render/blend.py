@@ -19,8 +19,11 @@ GAIN_RANGE = 0.62, 1.55  # of the shading against its mean
 _SOFTEST_PX = 2.0
 
 
-def relight(new: Image, old: Image, skin: NDArray[np.float32], face_px: float, mouth_gain: NDArray[np.float32] | None) -> tuple[Image, NDArray[np.float32]]:
+def relight(
+    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, mouth_gain: NDArray[np.float32] | None, shading: float = 1.0
+) -> tuple[Image, NDArray[np.float32]]:
     """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; mouth_gain (h, w) multiplies the lightness.
+    shading 0..1: how much of the frame's shading is taken over; its mean light always is.
 
     Also gives how like skin the old picture is, (h, w) float32 0..1, for the mask.
     """
@@ -34,7 +37,7 @@ def relight(new: Image, old: Image, skin: NDArray[np.float32], face_px: float, m
     light = local_means(few_old, trusted, LIGHT_REACH * face_px * k)
     mean_old, mean_new = weighted_mean(few_old, trusted), weighted_mean(few_new, weight)
     level = mean_old[0] / max(float(mean_new[0]), 1.0)
-    gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) * level
+    gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) ** shading * level
     colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
     vivid = _vividness(few_old, few_new, trusted, weight)
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)

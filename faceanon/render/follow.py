@@ -149,19 +149,15 @@ def _smooth(frame: int, meshes: Mapping[int, NDArray[np.float32]]) -> NDArray[np
         return meshes[frame]
     own = meshes[frame]
     apart = frames - frame
-    shape, quick = np.zeros_like(own, np.float64), np.zeros((len(_QUICK), 3))
-    slow_share, quick_share = _gauss(apart, 2.0), _gauss(apart, 0.6)
-    for f, a, b in zip(frames, slow_share, quick_share, strict=True):
-        turn, shift = align.similarity3(meshes[f][_POSE], own[_POSE])
-        posed = meshes[f] @ turn.T + shift
-        shape += a * posed
-        quick += b * posed[_QUICK]
-    shape[_QUICK] = quick
-    settled = np.zeros_like(shape)
-    for f, c in zip(frames, _parabola(apart), strict=True):
-        turn, shift = align.similarity3(shape[_POSE], meshes[f][_POSE])
-        settled += c * (shape @ turn.T + shift)
-    return settled.astype(np.float32)
+    stack = np.stack([meshes[f] for f in frames])  # (n, 468, 3)
+    turns, shifts = align.similarities3(stack[:, _POSE], own[_POSE])  # each frame's pose to this one's
+    posed = np.einsum("nij,npj->npi", turns, stack) + shifts[:, None]
+    shape = np.tensordot(_gauss(apart, 2.0), posed, axes=1)
+    shape[_QUICK] = np.tensordot(_gauss(apart, 0.6), posed[:, _QUICK], axes=1)
+    back = np.linalg.inv(turns)
+    share = _parabola(apart)
+    turn, shift = np.tensordot(share, back, axes=1), -np.einsum("n,nij,nj->i", share, back, shifts)
+    return (shape @ turn.T + shift).astype(np.float32)
 
 
 def _gauss(apart: NDArray, sigma: float) -> NDArray:

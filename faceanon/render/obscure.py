@@ -76,7 +76,7 @@ def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], ho
     h, w = part.shape
     source = np.ascontiguousarray(part)
     few = cv2.resize(source, (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
-    few = np.floor(few / step) * step + step / 2
+    few = np.rint(few / step) * step  # neutral chroma is a multiple of the step, so grey stays grey
     if how == "pixelate":
         coarse = cv2.resize(few, (w, h), interpolation=cv2.INTER_NEAREST)
     elif how == "fill":

@@ -14,9 +14,10 @@ from faceanon.render import topology as topo
 from faceanon.render.blend import relight, soften
 from faceanon.render.expression import NEUTRAL, Demand
 from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture
-from faceanon.render.warp import dense_map
+from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
+HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
 PxBox = tuple[int, int, int, int]
 
 
@@ -34,17 +35,19 @@ class Patch:
         h, w = self.alpha.shape
         return (self.x0, self.y0, self.x0 + w, self.y0 + h)
 
-    def over(self, picture: Picture, face: NDArray[np.float32]) -> Picture:
-        """A copy of the picture's planes with the patch on it: what the check looks at. Only the surroundings of `face` need be true."""
+    def over(self, picture: Picture) -> Picture:
+        """A copy of the picture with the patch on it: what the check looks at."""
         tried = Picture(picture.index, picture.pts, tuple(p.copy() for p in picture.planes), picture.format)
         tried.paste(self.x0, self.y0, self.image, self.alpha)
         return tried
 
 
-def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float, demand: Demand = NEUTRAL) -> Patch | None:
+def make_patch(
+    picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float, demand: Demand = NEUTRAL, shading: float = 1.0, resize: float = 0.0
+) -> Patch | None:
     """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture."""
     openness = topo.openness(mesh)
-    vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed)
+    vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed, resize)
     face_px = float(np.ptp(vertices[:, 0]))
     box = _box_of(vertices, picture)
     if box is None:
@@ -56,7 +59,7 @@ def make_patch(picture: Picture, mesh: NDArray[np.float32], texture: Texture, be
     work = old if k == 1.0 else cv2.resize(old, size, interpolation=cv2.INTER_AREA)
     scale = np.array([size[0] / w, size[1] / h, k], np.float32)
     local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
-    image, alpha = _render(work, local, texture, face_px * k, openness, demand)
+    image, alpha = _render(work, local, texture, face_px * k, openness, demand, shading)
     if k != 1.0:
         image, alpha = cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
     return Patch(box[0], box[1], image, alpha)
@@ -71,16 +74,18 @@ def _box_of(vertices: NDArray[np.float32], picture: Picture) -> PxBox | None:
 
 
 def _render(
-    old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float, demand: Demand
+    old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float, demand: Demand, shading: float
 ) -> tuple[Image, NDArray[np.float32]]:
     level = _level(vertices, texture)
     shrink = np.float32(1 / (1 << level))
     source = (texture.layout + 0.5) * shrink - 0.5
-    map_x, map_y, inside = dense_map(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
+    draw = half_dense_map if face_px >= HALF_FACE_PX else dense_map
+    map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
     _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, _mouth_gain(old.shape[:2], vertices, texture, openness, demand.mouth))
+    mouth = _mouth_gain(old.shape[:2], vertices, texture, openness, demand.mouth)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, mouth, shading)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)

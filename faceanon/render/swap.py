@@ -122,14 +122,14 @@ class SwapEngine:
         if not self._check.is_due(track, frame):
             return self._make(picture, i, mesh)
         self._check.see_original(track, picture, face, points)
-        self._check.done(track, frame)
         while self._check.strength(track) < check.OBSCURE:
             patch = self._make(picture, i, mesh)
             if patch is None:
                 return None
-            distance = self._check.distance(track, patch.over(picture, face), face, points)
-            if not self._check.is_too_near(distance):
+            distance = self._check.distance(track, patch.over(picture), face, points)
+            if not self._check.asks_for_more(track, distance):
                 self._tally.measured(track, distance)
+                self._check.passed(track, frame, distance)
                 return patch
             self._check.raise_strength(track)
             self._tally.strengthened(track)
@@ -138,9 +138,9 @@ class SwapEngine:
 
     def _make(self, picture: Picture, i: int, mesh: NDArray[np.float32]) -> Patch | None:
         track = int(self._regions.track[i])
-        strong = self._check.strength(track) >= check.STRONGER
         wanted = follow.demand(picture.index, self._sights[track], self._usual[track])
-        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), 1.0 if strong else self._settings.beta, wanted)
+        beta, shading, resize = check.STEPS[self._check.strength(track)]
+        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), max(beta, self._settings.beta), wanted, shading, resize)
 
     def _texture(self, identity: int) -> Texture:
         if identity not in self._textures:

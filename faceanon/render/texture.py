@@ -27,6 +27,10 @@ LEVELS = 3
 SKIN, ALPHA, FOREHEAD, EYES = 0, 1, 2, 3
 
 
+GROUPS = (topo.LIPS, topo.RIGHT_EYE + topo.RIGHT_LID, topo.LEFT_EYE + topo.LEFT_LID)  # features that move as a whole
+_SOFT = 0.15  # reach of a group's movement beyond the group, in eye distances
+
+
 @dataclass(frozen=True)
 class Texture:
     """levels[k] has SIDE_PX >> k px a side."""
@@ -38,6 +42,7 @@ class Texture:
     openness: NDArray[np.float32]  # (V,)
     meshes: NDArray[np.float32]  # (V, 468, 3) of the portrait
     inward: NDArray[np.float32]  # (468,) 0 on the face's outline, 1 well inside
+    shares: tuple[NDArray[np.float32], ...]  # by group, (468,): how far a vertex moves with it
     gaze: tuple[float, float]  # of variant 0; see expression.Expression
     mouth: NDArray[np.float32]  # (V,) light inside the mouth over the skin's
 
@@ -76,7 +81,7 @@ def prepare(portrait: Portrait) -> Texture:
     mouth = np.where(known, mouth, mouth[known][0] if known.any() else 1.0).astype(np.float32)
     return Texture(
         layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), tuple(_shrunk(weights, k) for k in range(LEVELS)),
-        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), readings[0].gaze, mouth,
+        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
     )  # fmt: skip
 
 
@@ -89,6 +94,11 @@ def _with_mouth_of(open_face: Image, shut_face: Image, layout: NDArray[np.float3
 
 def _shrunk(image: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
     return image if level == 0 else cv2.resize(image, (SIDE_PX >> level, SIDE_PX >> level), interpolation=cv2.INTER_AREA)
+
+
+def _share(layout: NDArray[np.float32], group: tuple[int, ...]) -> NDArray[np.float32]:
+    gap = np.linalg.norm(layout[:, None] - layout[None, list(group)], axis=2).min(1) / topo.eye_distance(layout)
+    return np.exp(-np.square(gap / _SOFT)).astype(np.float32)
 
 
 def _inward(layout: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -57,14 +57,15 @@ def eye_opening(mesh: NDArray[np.float32], contour: tuple[int, ...]) -> float:
 
 
 def with_open_mouth(layout: NDArray[np.float32], gap: float = 0.22) -> NDArray[np.float32]:
-    """layout (468, 2) upright px, its inner lips at least `gap` of the eye distance apart: lower lip and chin moved down, fading to the sides."""
+    """layout (468, 2) upright px, its inner lips at least `gap` of the eye distance apart: lower lip and chin moved down."""
     wide = eye_distance(layout)
     offset = max(0.0, gap - openness(layout)) * wide
     middle, line = layout[[78, 308]].mean(0), layout[[78, 308], 1].mean()
     below = layout[:, 1] > line
     below[list(UPPER_LIP)] = False
     below[list(LOWER_LIP)] = True
-    reach = np.clip((1.15 - np.abs(layout[:, 0] - middle[0]) / (0.55 * wide)) / 0.8, 0, 1)
+    half = 1.05 * float(np.linalg.norm(layout[78] - layout[308])) / 2
+    reach = np.clip(1 - ((layout[:, 0] - middle[0]) / half) ** 2, 0, 1)  # corners stay, so that no skin is stretched beside them
     opened = layout.copy()
     opened[:, 1] += np.where(below, offset * reach, 0)
     return opened.astype(np.float32)

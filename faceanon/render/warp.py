@@ -25,12 +25,23 @@ def dense_map(
         cv2.fillConvexPoly(number, drawn[i], int(i), shift=_SHIFT)
     affine = _affines(corners, source[triangles])
     inside = number >= 0
-    picked = affine[np.where(inside, number, 0)]  # (H, W, 6)
-    x = np.arange(width, dtype=np.float32)[None, :]
-    y = np.arange(height, dtype=np.float32)[:, None]
-    map_x = picked[..., 0] * x + picked[..., 1] * y + picked[..., 2]
-    map_y = picked[..., 3] * x + picked[..., 4] * y + picked[..., 5]
+    rows, columns = np.nonzero(inside)
+    a, b, c, d, e, f = np.take(affine, number[rows, columns], axis=0).T
+    x, y = columns.astype(np.float32), rows.astype(np.float32)
+    map_x, map_y = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    map_x[rows, columns], map_y[rows, columns] = a * x + b * y + c, d * x + e * y + f
     return map_x, map_y, inside
+
+
+def half_dense_map(
+    target: NDArray[np.float32], source: NDArray[np.float32], triangles: NDArray[np.int32], size: tuple[int, int], depth: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """dense_map, worked out for every second px and made large: the same within triangles, a little rounder across their edges, at a quarter of the cost."""
+    height, width = size
+    few = (-(-height // 2), -(-width // 2))
+    map_x, map_y, inside = dense_map((target + 0.5) / 2 - 0.5, source, triangles, few, depth)
+    map_x, map_y, share = (cv2.resize(a, (2 * few[1], 2 * few[0]), interpolation=cv2.INTER_LINEAR)[:height, :width] for a in (map_x, map_y, inside.astype(np.float32)))
+    return np.ascontiguousarray(map_x), np.ascontiguousarray(map_y), share > 0.99
 
 
 def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
