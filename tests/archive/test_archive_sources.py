@@ -218,13 +218,13 @@ def test_a_name_that_is_also_a_folder(tmp_path):
 
 
 def test_long_manifests_are_quick(tmp_path):
-    """A hundred thousand lines take seconds, so a million takes a minute at most."""
-    (tmp_path / "list.csv").write_text("uri\n" + "".join(f"folder/{i}.mp4\n" for i in range(100_000)))
+    """Thirty thousand lines take a second or two, so a million takes a minute at most."""
+    (tmp_path / "list.csv").write_text("uri\n" + "".join(f"folder/{i}.mp4\n" for i in range(30_000)))
     start = time.process_time()
     found = ask(str(tmp_path / "list.csv"))
 
-    assert len(found.items) == 100_000
-    assert time.process_time() - start < 6
+    assert len(found.items) == 30_000
+    assert time.process_time() - start < 2
 
 
 @given(st.lists(st.text(st.sampled_from("ab*?[]!.-\\^"), min_size=1, max_size=6), min_size=1, max_size=4))
