@@ -6,6 +6,7 @@ arguments give the same bytes: one encoder thread, no dates, no random ids.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,7 @@ from faceanon.core.picture import Image
 
 Sound = tuple[NDArray[np.float32], int]  # (n,) float32 -1..1, samples a second
 
+os.environ.setdefault("SVT_LOG", "1")  # as in encoders: errors only
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 _PIX_FMTS = {"mjpeg": "yuvj420p", "gif": "rgb8", "prores_ks": "yuv422p10le", "ffv1": "yuv420p"}
 _AUDIO = {".webm": "libopus", ".avi": "libmp3lame"}
@@ -96,14 +98,35 @@ def write_clip(
             texts.write(container)
         if picture_stream is not None:
             _mux_whole(container, picture_stream, cover)
+        decoding = _DecodeTimes(video)
         for frame in _frames(first, pictures, video, stream.pix_fmt, times, delay):
             for sound in sounds:
                 sound.write_until(container, float(frame.pts * tick))
-            container.mux(stream.encode(frame))
+            container.mux(decoding.corrected(stream.encode(frame), frame.pts))
         for sound in sounds:
             sound.write_until(container, float("inf"))
-        container.mux(stream.encode(None))
+        container.mux(decoding.corrected(stream.encode(None), None))
     return path
+
+
+class _DecodeTimes:
+    """dts for HEVC by the order of display; x265 leaves them undefined in clips shorter than its delay."""
+
+    def __init__(self, video: ClipVideo) -> None:
+        self._delay = (2 if video.bframes else 0) if video.codec == "hevc" else None
+        self._step = max(1, round(1 / video.rate / video.time_base))
+        self._shown: list[int] = []
+        self._count = 0
+
+    def corrected(self, packets: list[av.Packet], pts: int | None) -> list[av.Packet]:
+        """The packets; `pts` is of the frame that went in."""
+        if pts is not None:
+            self._shown.append(pts)
+        for packet in packets if self._delay is not None else ():
+            place = self._count - self._delay
+            packet.dts = self._shown[place] if place >= 0 else self._shown[0] + place * self._step
+            self._count += 1
+        return packets
 
 
 def _container_options(path: Path, metadata: Mapping[str, str] | None) -> dict[str, str]:

@@ -104,7 +104,7 @@ def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Ite
     """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame."""
     if facts is None:
         facts, _ = probe(path, PlanSettings())
-    step = Fraction(every_s) / facts.time_base
+    step = Fraction(every_s).limit_denominator(1_000_000) / facts.time_base
     last_sampled: int | None = None
     picture: Picture | None = None
     for picture in read_pictures(path, facts, None):

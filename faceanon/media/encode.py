@@ -6,7 +6,6 @@ their parameter sets in the packets. Same pictures, settings and thread count: s
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +55,8 @@ class SegmentWriter:
         if frame.format.name != self._plan.pix_fmt:
             frame = frame.reformat(format=self._plan.pix_fmt)
         frame.pts, frame.time_base = len(self._times), 1 / self._plan.rate
+        frame.color_range, frame.colorspace = self._context.color_range, self._context.colorspace
+        frame.color_primaries, frame.color_trc = self._context.color_primaries, self._context.color_trc
         self._times.append(picture.pts)
         self._encode(self._fields.mark(frame) if self._fields else frame)
 
@@ -106,8 +107,6 @@ class SegmentWriter:
 
 def open_encoder(facts: VideoFacts, plan: EncoderPlan, settings: EncodeSettings) -> av.VideoCodecContext:
     """An encoder, set up but not yet opened."""
-    if plan.encoder == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 writes to the terminal past FFmpeg's own log
     context = av.CodecContext.create(plan.encoder, "w")
     context.width, context.height, context.pix_fmt = facts.width, facts.height, plan.pix_fmt
     context.framerate, context.time_base, context.gop_size = plan.rate, 1 / plan.rate, plan.gop

@@ -7,6 +7,7 @@ Encoders count frames (pts 0, 1, 2 at the average rate), whatever the source's t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -40,6 +41,7 @@ _ENCODERS = {
 _WRITES = {"libx264": "h264", "libx265": "hevc", "libvpx": "vp8", "libvpx-vp9": "vp9", "libsvtav1": "av1", "flv": "flv1", "prores_ks": "prores"}
 _MPEG_RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60000, 1001), Fraction(60)]
 _EVEN_CHROMA = {"libx264", "libx265"}
+os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 writes to the terminal past FFmpeg's own log, and reads this once a process
 _GOP_S = 5
 _LEAST_BITS_PER_PX = 0.05
 SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
@@ -81,7 +83,7 @@ def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
         options=_options(name, facts, settings),
         quantizer=_quantizer(name, settings.quality),
         top_field_first=facts.field_order[1] == "t" if interlaced else None,
-        global_header=name == "libsvtav1",
+        global_header=name == "libsvtav1" or facts.codec == "ffv1",
     )
 
 
@@ -130,9 +132,9 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
     if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame
         return {"deadline": "realtime", "cpu-used": "4", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
     if encoder == "libsvtav1":
-        return {"preset": "10", "crf": str(min(63, quality + 10)), "svtav1-params": f"lp={threads}"}
+        return {"preset": "9", "crf": str(min(63, quality + 10)), "svtav1-params": f"lp={threads}"}
     if encoder == "ffv1":
-        return {"slicecrc": "0", "level": "1"}
+        return {"level": "1"} if facts.codec == "gif" else {"level": "3", "slices": "4"}  # level 1 needs no header aside
     return {"bf": "0"} if encoder in ("mpeg4", "mpeg1video", "mpeg2video", "flv") else {}
 
 

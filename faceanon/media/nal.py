@@ -17,6 +17,7 @@ _KEPT_SEI = frozenset({0, 1, 6, 45, 47, 129, 132, 137, 144, 147})
 _REGISTERED, _UNREGISTERED = 4, 5
 _CAPTIONS = b"\xb5\x00\x31GA94\x03"
 _X264 = b"x264 - core "
+_X264_WITHOUT_BUGS = 151
 
 
 def unit_type(codec: str, unit: bytes) -> int:
@@ -117,9 +118,9 @@ def _kept(number: int, body: bytes, captions: bool) -> tuple[int, bytes] | None:
     if number in _KEPT_SEI or (number == _REGISTERED and captions and body.startswith(_CAPTIONS)):
         return number, body
     if number == _UNREGISTERED and body[16:].startswith(_X264):
-        # FFmpeg decodes 4:4:4 of old x264 versions by this number, so the number stays and the rest goes.
+        # FFmpeg works around bugs of old x264 versions by this number, so there the number stays, and the rest goes.
         version = body[16 + len(_X264) :].split(b" ")[0].split(b"\x00")[0]
-        return (number, body[:16] + _X264 + version + b"\x00") if version.isdigit() else None
+        return (number, body[:16] + _X264 + version + b"\x00") if version.isdigit() and int(version) < _X264_WITHOUT_BUGS else None
     return None
 
 

@@ -19,7 +19,7 @@ from faceanon.core.records import ColourTags, PacketIndex, StreamFacts, VideoFac
 from faceanon.core.settings import PlanSettings
 from faceanon.media import boxes
 from faceanon.media.packets import Listing, list_packets, to_index
-from faceanon.media.source import frames, is_picture, main_video, opened, prepare_decoder, timed
+from faceanon.media.source import check_file, frames, is_picture, main_video, opened, prepare_decoder, timed
 
 _FIELD_ORDERS = {0: "unknown", 1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
 _MISSING_S, _MISSING_SHARE = 1.0, 0.05  # a header may promise this much more than there is; writers round and guess
@@ -36,6 +36,10 @@ class _FirstFrame:
 
 def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     """Facts and index of the video at `path`. Raises SourceUnreadable, SourceUnsupported, SourceTruncated or LimitExceeded."""
+    check_file(path)
+    missing = boxes.missing_bytes(path)
+    if missing:
+        raise SourceTruncated(f"is cut short: {missing}", source=str(path))
     first = _first_frame(path)
     with opened(path) as container:
         stream = main_video(container, path)
@@ -84,9 +88,6 @@ def _check_complete(container, stream, listing: Listing, path: Path) -> None:
     """Raises SourceTruncated where the container promises more than the file holds."""
     if not len(listing.pts):
         raise SourceTruncated("holds no packet of its video", source=str(path))
-    missing = boxes.missing_bytes(path)
-    if missing:
-        raise SourceTruncated(f"is cut short: {missing}", source=str(path))
     size = path.stat().st_size
     for entry_stream in container.streams:
         beyond = sum(entry.pos + entry.size > size for entry in entry_stream.index_entries)

@@ -25,7 +25,7 @@ _AVI_REORDER_DEPTH = 4  # frames; MPEG-4 reorders by one or two
 @contextmanager
 def opened(path: Path) -> Iterator[av.container.InputContainer]:
     """The container at `path`. Raises SourceUnreadable or SourceTruncated."""
-    _check_file(path)
+    check_file(path)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         container = av.open(f"file:{path}", container_options=options, metadata_errors="replace")
@@ -35,7 +35,8 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises SourceUnreadable, with the kind of no, where there is no file to open."""
     try:
         if not path.is_file():
             raise SourceUnreadable("is a folder or a device" if path.exists() else "does not exist", source=str(path))
