@@ -89,6 +89,8 @@ def _sweep_one(lock: Path) -> bool:
         if os.fstat(handle).st_uid != os.geteuid() or _is_alive(lock.name):
             return False
         shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+        if lock.with_suffix("").exists():  # the next sweep tries again
+            return False
         lock.unlink(missing_ok=True)
         return True
     except BlockingIOError:

@@ -3,7 +3,7 @@
 A name is the path below the SRC folder or below a glob's fixed part; a lone file is called by its own name. Folders are read to
 the bottom: files with a known video suffix count, hidden files and folders (`.work` among them) do not, and symbolic links to
 folders are not followed. A glob whose last part names a suffix takes what it matches; any other glob takes videos. A folder that a
-glob matches counts with all its videos, as when a shell expands it. A lone file is taken whatever it is called.
+glob matches counts with all its videos and a manifest with its lines, as when a shell expands it. A lone file is taken whatever it is called.
 
 Wrong usage is said before any work: a missing SRC, a glob that matches nothing, two sources for one name. What cannot be named
 or entered inside a folder becomes a Quarantined row and the rest goes on.
@@ -150,7 +150,9 @@ def _glob(source: Uri, walls: tuple[str, ...]) -> Iterator[Found | None]:
     matched = 0
     for item in _named(_below(root, walls), root, lambda name: _matches(pattern, name, named_suffix)):
         matched += item is not None
-        if item is not None:
+        if isinstance(item, SourceItem) and manifests.is_manifest(item.name):
+            yield from _manifest(uris.parse(item.uri))
+        elif item is not None:
             yield item
     if not matched:
         raise UsageError("matches nothing", source=uris.printable(str(source)))

@@ -69,6 +69,16 @@ def test_globs(archive, pattern, expected):
     assert names(ask(f"{archive.root}/{pattern}")) == expected
 
 
+def test_globs_of_manifests(archive):
+    """Manifests that a glob matches are read, as when a shell expands it."""
+    archive.create("lists/one.csv", b"uri\n../a.mp4\n")
+    archive.create("lists/two.csv", b"uri,name\n../b/c.MOV,two/c.MOV\n,\n")
+    found = ask(archive.root + "/lists/*.csv")
+
+    assert names(found) == ["a.mp4", "two/c.MOV"]
+    assert len(found.rejected) == 1
+
+
 def test_wrong_usage(archive):
     """A missing SRC, a glob without a match and nothing at all are said before any work."""
     for source in (archive.root + "/none", archive.root + "/*.avi", archive.root + "/none/*.mp4", "http://x/y.mp4"):
