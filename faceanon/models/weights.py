@@ -49,10 +49,13 @@ def folder_of(names: Sequence[str]) -> Path:
     """A folder where these weights lie side by side under their own file names, for loaders that look for a neighbour."""
     files = {registry.weight(name).file_name: path_of(name) for name in names}
     folder = cache_dir() / "sets" / digest("weights", *(f"{file}={path.name}" for file, path in sorted(files.items())))[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, path in files.items():
-        if not (folder / file).exists():
-            _link(path, folder / file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, path in files.items():
+            if not (folder / file).exists():
+                _link(path, folder / file)
+    except OSError as error:
+        raise WeightsUnavailable(f"weights cannot be laid out in {folder}: {error.strerror or error}; run `faceanon models fetch` where the cache may be written") from error
     return folder
 
 
@@ -62,6 +65,8 @@ def fetch(names: Iterable[str] | None = None, on_progress: Progress = lambda nam
     for name in registry.NAMES if names is None else names:
         there = _place(registry.weight(name), cache_dir()).exists()
         paths.append(path_of(name))
+        if registry.weight(name).file_name.endswith(".tflite"):
+            folder_of([name])  # its reader goes by the file's name; laid out now, the cache may be read-only later
         on_progress(name, "was there" if there else "fetched")
     return paths
 
