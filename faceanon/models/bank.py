@@ -28,8 +28,9 @@ from faceanon.models.styles import Bank
 MEAN_OF = 4096  # seeds whose mean style is the mean
 SAMPLES = 320  # seeds 0.., drawn as they are
 SCREENED = 24_000  # seeds from SAMPLES on, judged by their style alone
-IN_CELL = 14  # shortlisted for each of 2 sexes x 4 ages x 4 skins
-AGES = (18.0, 30.0, 42.0, 54.0, 90.0)
+IN_CELL = 14  # shortlisted for each of 2 sexes x 5 ages x 4 skins
+AGE_SHARES = (0.0, 0.25, 0.5, 0.75, 0.94, 1.0)  # quantiles of the guessed age; the last ones are the few old people
+LEAST_AGE = 18.0  # apparent years
 KEPT_TRAITS = {"glasses": 0.22, "fringe": 0.3, "hat": 0.15, "child": 0.2}  # guesses above are not drawn at all
 RIDGE, RIDGE_TRAITS = 10.0, 30.0
 
@@ -58,6 +59,14 @@ def control_measures(mesh: Rows) -> Rows:
     return np.array([mesh[234, 2] - mesh[454, 2], mesh[10, 2] - mesh[152, 2], np.linalg.norm(mesh[13, :2] - mesh[14, :2]), smile], np.float32) / eyes
 
 
+def cheek_light(image: Image, mesh: Rows) -> Rows:
+    """(2, 3) mean CIE L*, a*, b* of the picture's left and right cheek."""
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    side = int(0.12 * np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
+    centres = [mesh[point, :2].astype(int) for point in (50, 280)]
+    return np.stack([lab[y - side : y + side, x - side : x + side].mean((0, 1)) for x, y in centres])
+
+
 def offsets_of(gan: StyleGan, mean: Rows, seeds: Iterable[int]) -> Rows:
     return styles.TRUNCATION * (gan.map(np.stack([styles.noise(int(seed)) for seed in seeds])) - mean)
 
@@ -72,8 +81,9 @@ def shortlist(gan: StyleGan, mean: Rows, offsets: Rows, traits: Rows) -> NDArray
     sex, age, tone = guesses[:, 5], guesses[:, 6], tone_of(guesses[:, 7:10])
     chosen: list[int] = []
     for female in (0, 1):
-        for ages in np.array_split(np.argsort(age[own := np.flatnonzero((sex > 0.5) == female)], kind="stable"), 4):
-            rows = own[ages]
+        own = np.flatnonzero((sex > 0.5) == female)
+        for youngest, oldest in itertools.pairwise(np.quantile(age[own], AGE_SHARES)):
+            rows = own[(age[own] >= youngest) & (age[own] < oldest)]
             edges = np.linspace(np.quantile(tone[rows], 0.005), np.quantile(tone[rows], 0.98), 5)  # even in tone, not in number
             for low, high in itertools.pairwise(edges):
                 cell = rows[(tone[rows] >= low) & (tone[rows] < high)]
@@ -108,7 +118,7 @@ def _drawn(synthesize, style: Rows, mesh: FaceMesh, reader: FaceAttributes, path
         points = people.fit(mesh, image)
         female, age, skin = reader.read(image, people.five_points(points), people.box_of(points))
         cv2.imwrite(str(path.with_suffix(".png")), image)
-        np.savez(path.with_suffix(".npz"), mesh=points, look=np.array([female, age, *skin], np.float32))
+        np.savez(path.with_suffix(".npz"), mesh=points, look=np.array([female, age, *skin], np.float32), light=cheek_light(image, points))
     with np.load(path.with_suffix(".npz")) as data:
         return dict(data)
 
@@ -134,8 +144,11 @@ def _ridge(offsets: Rows, wanted: Rows, strength: float) -> tuple[Rows, Rows]:
 
 
 def _is_usable(face: dict[str, NDArray]) -> bool:
+    """Frontal, mouth closed, grown-up, and lit evenly by white light: a shadow or a coloured lamp would follow the person into every video."""
     yaw, _, opening, _ = control_measures(face["mesh"])
-    return abs(yaw) < 0.25 and opening < 0.05 and face["look"][1] >= AGES[0] and np.isfinite(face["look"]).all()
+    lights, reds, yellows = face["light"].T
+    lit = abs(lights[0] - lights[1]) < 15 and lights.min() > 25 and yellows.min() > 3 and reds.max() < 34
+    return bool(abs(yaw) < 0.25 and opening < 0.05 and face["look"][1] >= LEAST_AGE and lit)
 
 
 def _bank(empty: Bank, seeds: NDArray[np.int64], faces: Sequence[dict[str, NDArray]]) -> Bank:

@@ -19,5 +19,12 @@ SEEN: dict[str, frozenset[int]] = {
     )),
 }
 
-# of the shortlist, and why
-DROPPED: dict[int, str] = {}
+# of the shortlist, by what was wrong with them
+_REASONS: dict[str, tuple[int, ...]] = {
+    "hair over the brows or in the face": (1481, 2490, 2698, 4042, 4466, 7398, 7953, 21744, 22298, 23702),
+    "a hat, a scarf or a shawl": (1016, 9775, 23377, 23460),
+    "patches of sun or shadow, or coloured light": (3578, 5443, 7122, 7458, 10318, 13991, 14713, 14831, 16862, 17342, 19521, 20705, 21626, 22655),
+    "reads as the other sex than the classifier says, or as either": (3952, 12974, 14317, 16052, 19714, 19748),
+    "a stain on the chin, bared teeth": (3156, 22062),
+}
+DROPPED: dict[int, str] = {seed: reason for reason, seeds in _REASONS.items() for seed in seeds}
