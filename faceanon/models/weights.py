@@ -55,7 +55,7 @@ def folder_of(names: Sequence[str]) -> Path:
             if not (folder / file).exists():
                 _link(path, folder / file)
     except OSError as error:
-        raise WeightsUnavailable(f"weights cannot be laid out in {folder}: {error.strerror or error}; run `faceanon models fetch` where the cache may be written") from error
+        raise WeightsUnavailable(f"weights cannot be laid out in {folder}: {error.strerror or error}; `models fetch` needs a cache that can be written") from error
     return folder
 
 
