@@ -25,11 +25,13 @@ SUDDEN = 13.5  # content score from which both of its frames are looked at; half
 STIRRED = 8.0  # likewise where the frame before was calm
 SHAKEN = 27.0  # both are looked at for small faces, too
 SMALL_PX = 24.0  # faces narrower than this in the quick look may be missed by it; only looks for small faces tell whether they stay
+TINY_FACE_PX = 12.0  # narrower faces flicker in any detector; they are followed and held, not looked for frame by frame
 LARGE_PX = 32.0  # faces at least so wide in the quick view are found there as well as in the far one
 PARTNER_IOU = 0.3  # neighbouring looks that overlap less than this disagree
 ENLARGED_PX = 1280  # pictures are enlarged to this, at most doubled, for the far view: at their own size, faces of 16 px are at the detector's limit
 NARROW_PICTURE_PX = 640  # narrower ones are seen mirrored, too, where the far view looks
 TINY_PICTURE_PX = 320  # narrower ones are always doubled
+HUGE_PX = 200.0  # wider faces in the far view are the quick view's to find
 _MERGE_IOU = 0.4
 
 Faces = tuple[Boxes, Points, NDArray[np.float32]]  # (N, 4), (N, 5, 2), (N,)
@@ -69,9 +71,10 @@ def _see(view: Callable[[int], Image], width: int, height: int, detector: FaceDe
     if far and far_px > near_px:
         large = found[0][0][:, 2] - found[0][0][:, 0] >= LARGE_PX * width / near_px  # of the smaller ones the far view says better what they are
         image = _enlarged(view(min(far_px, width)), far_px)
-        found = [tuple(column[large] for column in found[0]), _detect(image, width, height, detector)]
+        views = [_detect(image, width, height, detector)]
         if width < NARROW_PICTURE_PX:
-            found.append(_mirrored(_detect(cv2.flip(image, 1), width, height, detector), width))
+            views.append(_mirrored(_detect(cv2.flip(image, 1), width, height, detector), width))
+        found = [tuple(column[large] for column in found[0]), *(_narrower(faces, HUGE_PX * width / far_px) for faces in views)]
     box, points, score = (np.concatenate(column) for column in zip(*found, strict=True))
     rows = np.flatnonzero((score >= settings.threshold) & (widths(box) > 0) & np.isfinite(box).all(1))
     rows = rows[non_maximum(box[rows], score[rows], _MERGE_IOU)]
@@ -82,6 +85,12 @@ def _enlarged(image: Image, width_px: int) -> Image:
     if image.shape[1] >= width_px:
         return image
     return cv2.resize(image, (width_px, max(1, round(image.shape[0] * width_px / image.shape[1]))), interpolation=cv2.INTER_LINEAR)
+
+
+def _narrower(faces: Faces, limit_px: float) -> Faces:
+    """Enlarged, a large face falls apart into boxes around parts of it; the quick view has seen it whole."""
+    small = faces[0][:, 2] - faces[0][:, 0] < limit_px
+    return tuple(column[small] for column in faces)
 
 
 def _mirrored(faces: Faces, width: int) -> Faces:
@@ -187,7 +196,7 @@ class Watcher:
     def _disagree(self, a: Look, b: Look, far: bool) -> bool:
         """A face that is surely one has come, gone or moved far. Boxes of low score come and go; those are followed by appearance."""
         for one, other in ((a, b), (b, a)):
-            concerned = (self.is_small(one.box) == far) & (one.score >= self._settings.sure)
+            concerned = (self.is_small(one.box) == far) & (one.score >= self._settings.sure) & (widths(one.box) >= TINY_FACE_PX)
             if (unmatched(one.box, other.box) & concerned).any():
                 return True
         return False
