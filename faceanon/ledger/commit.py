@@ -95,15 +95,17 @@ def _entry(store: Store, record: dict, log: list[dict], clock: Callable[[], date
 
 
 def _newest_says_published(log: list[dict], record: dict) -> bool:
-    sha256 = record["output"]["sha256"]
-    for earlier in log:
-        if earlier["kind"] == "published" and earlier["output_id"] == record["output_id"] and earlier["output"]["sha256"] != sha256:
-            raise StoreError(
-                f"output {record['output_id']} was committed before with other content (sha256 {earlier['output']['sha256'][:12]}..., now {sha256[:12]}...); "
-                "the same source, settings and key must give the same bytes",
-                source=record["name"],
-            )
-    return bool(log) and log[-1]["kind"] == "published" and log[-1]["output_id"] == record["output_id"]
+    """An older, superseded record may hold other bytes: another machine made them, and they are no longer shown."""
+    if not log or log[-1]["kind"] != "published" or log[-1]["output_id"] != record["output_id"]:
+        return False
+    was, now = log[-1]["output"]["sha256"], record["output"]["sha256"]
+    if was != now:
+        raise StoreError(
+            f"output {record['output_id']} was committed before with other content (sha256 {was[:12]}..., now {now[:12]}...); "
+            "the same source, settings and key must give the same bytes",
+            source=record["name"],
+        )
+    return True
 
 
 def _newest_says_quarantined(log: list[dict], record: dict) -> bool:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -62,17 +63,26 @@ def _never(there: dict, row: dict) -> bool:
     return False
 
 
+def dataset(root_uri: str, name: str, table: DeltaTable) -> ds.Dataset:
+    """The rows of a table, for reading.
+
+    On Arrow's own filesystem, not on deltalake's, which is written in Python: Arrow's threads outlive a scan, and one that wants Python's
+    lock while the interpreter ends aborts the process, after all work was done (apache/arrow#45017; seen in one of 18 busy folds).
+    """
+    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(*_native(table_uri(root_uri, name))))
+
+
 def column(root_uri: str, name: str, wanted: str, where: ds.Expression | None = None) -> list:
     """One column of a table, [] where there is none."""
     table = open_table(root_uri, name)
-    return [] if table is None else _column(table, wanted, where)
+    return [] if table is None else _column(dataset(root_uri, name, table), wanted, where)
 
 
 def append_missing(root_uri: str, name: str, rows: list[dict]) -> int:
     """Append the rows whose record_id is not in the table yet. Returns how many; all rows of one record enter in one commit."""
 
     def once(table: DeltaTable) -> int:
-        there = _present(table, rows, "record_id")
+        there = _present(dataset(root_uri, name, table), rows, "record_id")
         missing = [r for r in rows if r["record_id"] not in there]
         if missing:
             write_deltalake(table, to_arrow(name, missing), mode="append", schema_mode="merge", commit_properties=_next(table))
@@ -85,7 +95,7 @@ def upsert(root_uri: str, name: str, rows: list[dict], on: str, newer: Callable[
     """Rows by key `on`: new keys are added, known ones replaced where `newer(there, row)`. Returns how many rows were taken."""
 
     def once(table: DeltaTable) -> int:
-        there = {r[on]: r for r in _matching(table, on, [r[on] for r in rows]).to_pylist()}
+        there = {r[on]: r for r in _matching(dataset(root_uri, name, table), on, [r[on] for r in rows]).to_pylist()}
         taken = [r for r in rows if r[on] not in there or newer(there[r[on]], r)]
         if taken:
             _overwrite(table, to_arrow(name, taken), on)
@@ -98,7 +108,7 @@ def mark_superseded(root_uri: str, successors: dict[str, str]) -> int:
     """`outputs`: the rows of these record ids are no longer current; each says which output came after it. Returns how many were."""
 
     def once(table: DeltaTable) -> int:
-        rows = _matching(table, "record_id", list(successors))
+        rows = _matching(dataset(root_uri, "outputs", table), "record_id", list(successors))
         rows = rows.filter(ds.field("state") == "current")
         if len(rows):
             rows = _with_text(rows, "state", ["superseded"] * len(rows))
@@ -107,6 +117,21 @@ def mark_superseded(root_uri: str, successors: dict[str, str]) -> int:
         return len(rows)
 
     return _until_it_wins(root_uri, "outputs", once) if successors else 0
+
+
+def _native(uri: str) -> tuple[str, fs.FileSystem]:
+    if not uri.startswith("s3://"):
+        return uri.removeprefix("file://"), fs.LocalFileSystem()
+    options = storage_options(uri)
+    endpoint = options.get("AWS_ENDPOINT_URL")
+    place = {"endpoint_override": endpoint.split("://", 1)[-1], "scheme": endpoint.split("://", 1)[0]} if endpoint else {}
+    return uri.removeprefix("s3://"), fs.S3FileSystem(
+        access_key=options.get("AWS_ACCESS_KEY_ID"),
+        secret_key=options.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=options.get("AWS_SESSION_TOKEN"),
+        region=options["AWS_REGION"],
+        **place,
+    )
 
 
 def _until_it_wins(root_uri: str, name: str, once: Callable[[DeltaTable], T]) -> T:
@@ -142,18 +167,18 @@ def _with_text(table: pa.Table, name: str, values: list[str]) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
 
 
-def _matching(table: DeltaTable, on: str, keys: list[str]) -> pa.Table:
-    return table.to_pyarrow_dataset().to_table(filter=ds.field(on).isin(keys))
+def _matching(rows: ds.Dataset, on: str, keys: list[str]) -> pa.Table:
+    return rows.to_table(filter=ds.field(on).isin(keys))
 
 
 def _next(table: DeltaTable) -> CommitProperties:
     return CommitProperties(app_transactions=[Transaction(_APPLICATION, table.version() + 1)])
 
 
-def _present(table: DeltaTable, rows: list[dict], key: str) -> set:
+def _present(there: ds.Dataset, rows: list[dict], key: str) -> set:
     dates: list[date] = sorted({r["ingest_date"] for r in rows})
-    return set(_column(table, key, ds.field("ingest_date").isin(dates) & ds.field(key).isin([r[key] for r in rows])))
+    return set(_column(there, key, ds.field("ingest_date").isin(dates) & ds.field(key).isin([r[key] for r in rows])))
 
 
-def _column(table: DeltaTable, name: str, where: ds.Expression | None) -> list:
-    return table.to_pyarrow_dataset().to_table(columns=[name], filter=where).column(name).to_pylist()
+def _column(rows: ds.Dataset, name: str, where: ds.Expression | None) -> list:
+    return rows.to_table(columns=[name], filter=where).column(name).to_pylist()

@@ -6,12 +6,14 @@ one offers the same records again, and each table takes only what it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow.dataset as ds
+
 from faceanon.core.ports import Store
-from faceanon.ledger.commit import RECORDS, read_record, record_id
+from faceanon.ledger.commit import RECORDS, log_of, read_record, record_id
 from faceanon.ledger.delta import append_missing, column, mark_superseded, upsert
 from faceanon.ledger.rows import Rows, rows_of
 from faceanon.ledger.runs import fold_models, fold_runs
@@ -30,10 +32,12 @@ class FoldReport:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-def fold(root_uri: str, store: Store) -> FoldReport:
-    """Bring the tables under `root_uri`/ledger up to the records and run summaries of `store`, which has the same root."""
-    folded = set(column(root_uri, "commits", "record_id"))
-    paths = [p for p in store.list(RECORDS) if p.endswith(".json") and record_id(p) not in folded]
+def fold(root_uri: str, store: Store, names: Iterable[str] | None = None) -> FoldReport:
+    """Bring the tables under `root_uri`/ledger up to the records and run summaries of `store`, which has the same root.
+
+    names: look at these names only, after a wave of a long run, so that its cost does not grow with the archive; None looks at all.
+    """
+    paths = _unfolded(root_uri, [p for prefix in _prefixes(names) for p in store.list(prefix) if p.endswith(".json")])
     taken: dict[str, int] = {}
     blocks: dict[str, dict] = {}
     for records in _batches(store, paths):
@@ -41,6 +45,17 @@ def fold(root_uri: str, store: Store) -> FoldReport:
             taken[name] = taken.get(name, 0) + count
         blocks.update({r["run"]["run_id"]: r["run"] for r in records})
     return FoldReport(len(paths), fold_runs(root_uri, store, blocks), taken)
+
+
+def _prefixes(names: Iterable[str] | None) -> list[str]:
+    return [RECORDS] if names is None else sorted({log_of(name) for name in names})
+
+
+def _unfolded(root_uri: str, paths: list[str]) -> list[str]:
+    """Few records are looked up by id, many by reading all ids: a long list of ids costs more than the column."""
+    where = ds.field("record_id").isin([record_id(p) for p in paths]) if len(paths) <= 10 * _BATCH else None
+    folded = set(column(root_uri, "commits", "record_id", where)) if paths else set()
+    return [p for p in paths if record_id(p) not in folded]
 
 
 def _batches(store: Store, paths: list[str]) -> Iterator[list[dict]]:

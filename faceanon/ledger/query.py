@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from faceanon.core.errors import UsageError
-from faceanon.ledger.delta import open_table
+from faceanon.ledger.delta import dataset, open_table
 from faceanon.ledger.tables import TABLES
 
 _LOCKED = {"enable_external_access": "false", "python_enable_replacements": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -49,7 +51,7 @@ def _dataset(root_uri: str, name: str, schema: pa.Schema) -> ds.Dataset:
     table = open_table(root_uri, name)
     if table is None:
         return ds.dataset(schema.empty_table())
-    found = table.to_pyarrow_dataset()
+    found = dataset(root_uri, name, table)
     missing = [f for f in schema if f.name not in found.schema.names]  # written by an older version
     return found.replace_schema(pa.schema([*found.schema, *missing])) if missing else found
 
@@ -84,7 +86,7 @@ def _plain(table: pa.Table) -> str:
     names = table.column_names
     cells = [[_shorten(_text(v)) for v in column.to_pylist()] for column in table.columns]
     widths = [max(len(n), *(len(c) for c in column), 1) if column else len(n) for n, column in zip(names, cells, strict=True)]
-    to_right = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in table.schema]
+    to_right = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in table.schema]
     lines = [names, ["-" * w for w in widths], *zip(*cells, strict=True)]
     text = ["  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in zip(line, widths, to_right, strict=True)).rstrip() for line in lines]
     return "\n".join([*text, f"({table.num_rows} {'row' if table.num_rows == 1 else 'rows'})"])
@@ -96,10 +98,21 @@ def _shorten(text: str) -> str:
 
 
 def _json(table: pa.Table) -> str:
-    return json.dumps(table.to_pylist(), indent=1, ensure_ascii=False, default=_plain_value)
+    return json.dumps(_plain_value(table.to_pylist()), indent=1, ensure_ascii=False)
 
 
-def _plain_value(value: object) -> str:
+def _plain_value(value: object) -> object:
+    """What JSON has: sums of whole numbers come as Decimal, moments as datetime; NaN and the infinities are null."""
+    if isinstance(value, dict):
+        return {str(k): _plain_value(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(v) for v in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
     isoformat = getattr(value, "isoformat", None)
     return isoformat() if isoformat else str(value)
 

@@ -25,7 +25,8 @@ __all__ = ["RunInfo", "comparable", "object_name", "publication", "quarantine"]
 
 _VOLATILE = {
     "run", "run_id", "committed_at", "out_uri", "seq", "record_id", "supersedes", "stands", "attempt", "cpu_seconds", "seconds",
-}  # fmt: skip  # who, when, where, how often, and what the name held before
+    "ingest_date", "ingested_at", "at", "verdict_id", "started_at", "ended_at", "host_class", "ray_version",
+}  # fmt: skip  # who, when, where, how often, and what the name held before; in a record and in the rows made of it
 
 
 def object_name(output: str, name: str) -> str:
@@ -87,7 +88,7 @@ def quarantine(record: Quarantined, run: RunInfo, *, scope_name: str = "", facts
 
 
 def comparable(record: object) -> object:
-    """What two runs of the same work must agree on: `record` without run ids, clocks, hosts, counters of attempts and absolute places."""
+    """What two runs of the same work must agree on: `record` (or rows of a table) without run ids, clocks, hosts, counters of attempts and absolute places."""
     if isinstance(record, dict):
         return {k: comparable(v) for k, v in sorted(record.items()) if k not in _VOLATILE}
     if isinstance(record, list | tuple):

@@ -37,6 +37,15 @@ def test_the_same_output_with_other_bytes_is_an_error(store):
         commit_published(store, cases.published(sha256="7" * 64))
 
 
+def test_a_superseded_output_may_come_back_with_other_bytes(store):
+    """Going back to earlier settings on another kind of machine is a new entry, not an error."""
+    commit_published(store, cases.published())
+    commit_published(store, cases.published(settings=BLUR))
+
+    assert commit_published(store, cases.published(sha256="7" * 64)) is True
+    assert known(store).current["a.mp4"].sha256 == "7" * 64
+
+
 def test_one_of_many_racers_makes_the_record(store):
     """Of eight writers of one output exactly one made it, and all succeed."""
     with ThreadPoolExecutor(8) as racers:

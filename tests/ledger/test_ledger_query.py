@@ -105,6 +105,14 @@ def test_moments_are_written_in_full(root):
     assert text.endswith("+00:00")
 
 
+def test_sums_are_numbers_and_nothing_is_null(root):
+    """A sum of frames is a JSON number, a missing mean and NaN are null."""
+    answer = query(root, "SELECT sum(frames) AS frames, avg(frames) AS mean, 'nan'::DOUBLE AS broken, [1.5::DECIMAL(4,2)] AS list FROM outputs")
+
+    assert json.loads(format_table(answer, "json")) == [{"frames": 60, "mean": 60.0, "broken": None, "list": [1.5]}]
+    assert format_table(answer).splitlines()[2].split()[0] == "60"
+
+
 def test_hundreds_of_rows_stay_aligned(root):
     """Every line of the plain table has its columns in the same place."""
     lines = format_table(query(root, "SELECT range AS n, 'x' AS word FROM range(300)")).splitlines()[:-1]
