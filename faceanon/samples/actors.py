@@ -58,6 +58,7 @@ class Actor:
     mouths: tuple[tuple[Picture3d, Picture3d], ...]  # by opening; lids open and closed
     sides: tuple[tuple[float, Picture3d], ...]  # (yaw in degrees, picture)
     body: tuple[Layer, ...]  # torso and legs, pyramid
+    collar: tuple[Layer, ...]  # the part of the body that lies over the neck, likewise
     face_width: float  # actor's px from ear to ear
     face_middle: NDArray[np.float32]  # (2,) middle of the face in the actor's own frame
 
@@ -71,7 +72,7 @@ def make_actor(name: str, views: dict[str, View]) -> Actor:
     mouths = tuple((_placed(image, mesh, base.shape), _placed(_mixed(image, asleep, eyes), mesh, base.shape)) for image, mesh in pairs)
     sides = tuple((turn_between(base.shape, views[v].mesh)[0], _placed(views[v].image, views[v].mesh, base.shape)) for v in ("left", "right") if v in views)
     low, high = base.shape[OVAL, :2].min(0), base.shape[OVAL, :2].max(0)
-    return Actor(name, mouths, sides, pyramid(_body(front, name)), float(base.shape[454, 0] - base.shape[234, 0]), (low + high) / 2)
+    return Actor(name, mouths, sides, *(pyramid(layer) for layer in _body(front, name)), float(base.shape[454, 0] - base.shape[234, 0]), (low + high) / 2)
 
 
 def rotation(yaw: float, pitch: float) -> NDArray[np.float32]:
@@ -184,8 +185,8 @@ def _with_closed_lids(image: Layer, mesh: NDArray[np.float32]) -> Layer:
     return _drawn(image, mesh, target)
 
 
-def _body(front: View, name: str) -> Layer:
-    """Torso, arms and legs; px of half the actor's, the pivot at (420, 40)."""
+def _body(front: View, name: str) -> tuple[Layer, Layer]:
+    """Torso, arms and legs, and again with an opening for the neck; px of half the actor's, the pivot at (420, 40)."""
     rng = np.random.default_rng(list(name.encode()))
     width, height = 840, 1100
     end = float(SIDE_PX - front.mesh[[234, 454], 1].mean()) / 2 + 40  # where the portrait ends
@@ -203,4 +204,10 @@ def _body(front: View, name: str) -> Layer:
         shade = shade * (1 - 0.35 * np.exp(-(((x - middle - side * 0.74 * half) / 7) ** 2)) * np.clip((y - top - 130) / 80, 0, 1))
     shade = shade * (1 - 0.5 * np.exp(-(((x - middle) / (0.42 * half)) ** 2) - ((y - top - 14) / 30.0) ** 2))  # the head's shadow
     colour = np.where(y[..., None] > top + 560, np.array([58.0, 46.0, 44.0]), np.array(CLOTHES[name], np.float64))
-    return np.dstack([np.clip(colour * shade[..., None], 0, 255), mask * 255]).round().astype(np.uint8)
+    cloth = np.clip(colour * shade[..., None], 0, 255)
+    neck = np.hypot((x - middle) / (0.36 * half), (y - end + 36) / 25.0)
+    rim = np.clip((neck - 1) * 12, 0, 1) * np.clip((y - top) / 4, 0, 1)
+    seam = 1 - 0.3 * np.exp(-(((neck - 1.1) / 0.07) ** 2))  # the knitted edge
+    body = np.dstack([cloth, mask * 255]).round().astype(np.uint8)
+    collar = np.dstack([cloth * seam[..., None], mask * rim * 255]).round().astype(np.uint8)
+    return body, collar[: int(top) // 8 * 8 + 136]  # further down it is the body again

@@ -41,7 +41,7 @@ class Pose:
 def draw(frame: Image, actor: Actor, pose: Pose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Paint the actor over `frame` in place. Returns the face's box (4,) xyxy px and its outline (N, 2) px, both perhaps beyond the frame."""
     place = _placement(actor, pose)
-    _draw_body(frame, actor, pose, place)
+    _draw_body(frame, actor.body, actor, pose, place)
     front = actor.mouths[round(float(np.clip(pose.mouth, 0, 1)) * (len(actor.mouths) - 1))][int(pose.lids < 0.5)]
     side, share = _side(actor, pose.yaw)
     shape = front.shape if side is None else front.shape * (1 - share) + side.shape * share
@@ -54,6 +54,7 @@ def draw(frame: Image, actor: Actor, pose: Pose) -> tuple[NDArray[np.float32], N
     outline = (turned[:, :2] @ place[:, :2].T + place[:, 2]).astype(np.float32)
     head = _without_far_side(_blend(parts), outline - low.astype(np.float32), pose.yaw)
     over(frame, _lit(head, pose.light), int(low[0]), int(low[1]))
+    _draw_body(frame, actor.collar, actor, pose, place)
     return np.concatenate([outline.min(0), outline.max(0)]).astype(np.float32), cv2.convexHull(outline.astype(np.float32))[:, 0]
 
 
@@ -133,19 +134,19 @@ def _blend(parts: list[tuple[Layer, float]]) -> Layer:
     return total.round().astype(np.uint8)
 
 
-def _draw_body(frame: Image, actor: Actor, pose: Pose, place: NDArray) -> None:
-    """The body, upright below the pivot."""
+def _draw_body(frame: Image, body: tuple[Layer, ...], actor: Actor, pose: Pose, place: NDArray) -> None:
+    """The body or its collar, upright below the pivot."""
     zoom = pose.width / actor.face_width
     level = level_for(2 * zoom)
     step = 2.0 * 2**level * zoom  # px of the frame to one of the layer
     pivot = place[:, 2]
     origin = pivot - np.array([420, 40]) / 2**level * step
     low = np.floor(np.maximum(origin, -8)).astype(int)
-    high = np.minimum(np.ceil(origin + np.array(actor.body[level].shape[1::-1]) * step), [frame.shape[1], frame.shape[0]]).astype(int)
+    high = np.minimum(np.ceil(origin + np.array(body[level].shape[1::-1]) * step), [frame.shape[1], frame.shape[0]]).astype(int)
     if (high <= low).any():
         return
     matrix = np.array([[step, 0, origin[0] - low[0]], [0, step, origin[1] - low[1]]])
-    layer = cv2.warpAffine(actor.body[level], matrix, tuple(int(v) for v in high - low), flags=cv2.INTER_LINEAR)
+    layer = cv2.warpAffine(body[level], matrix, tuple(int(v) for v in high - low), flags=cv2.INTER_LINEAR)
     over(frame, _lit(layer, pose.light), int(low[0]), int(low[1]))
 
 

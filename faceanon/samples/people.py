@@ -131,7 +131,7 @@ def cut_out(image: Image, mask: NDArray[np.float32], inside: NDArray[np.float32]
     alpha = np.clip((_guided(image, mask, radius=9, floor=2e-4) - 0.3) / 0.55, 0, 1)
     alpha *= _piece_at(alpha, inside) * _soft_border()
     if alpha[0].max() > 0.5:  # hair cut off by the picture's edge gets a round top
-        crown = 10 + 0.0011 * (np.arange(SIDE_PX) - inside[0]) ** 2
+        crown = 8 + 0.002 * (np.arange(SIDE_PX) - inside[0]) ** 2
         alpha *= np.clip((np.arange(SIDE_PX)[:, None] - crown[None]) / 7, 0, 1).astype(np.float32)
     sure = (cv2.erode(alpha, np.ones((5, 5))) > 0.97).astype(np.float32)
     weight = cv2.GaussianBlur(sure, (0, 0), 6)[..., None] + 1e-6
