@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "samples": {"core", "media", "models", "render"},
     "flow": FLOW_MAY,
     "rayflow": {"core", "archive", "flow"},
+    "commands": FLOW_MAY | {"samples", "evaluation", "rayflow", "cli"},
 }
 ONLY_IN = {
     "ray": {"rayflow"},
@@ -32,7 +33,7 @@ ONLY_IN = {
     "fsspec": {"archive", "models"},
     "scenedetect": {"analyze"},
     "cryptography": {"identity"},
-    "pyarrow": {"archive", "ledger", "samples", "evaluation", "rayflow"},
+    "pyarrow": {"archive", "ledger", "samples", "evaluation", "rayflow", "commands"},
 }
 
 

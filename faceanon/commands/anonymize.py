@@ -14,7 +14,7 @@ from rich.table import Table
 
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
-from faceanon.archive.store import open_store
+from faceanon.archive.store import open_store, tidy
 from faceanon.commands.progress import make_progress
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
@@ -25,6 +25,7 @@ from faceanon.identity.keystore import scope_name
 from faceanon.ledger.known import known
 from faceanon.models.catalog import check_licences
 
+OWN_FOLDERS = ("videos", "objects", "ledger", "runs")  # of OUT, should OUT be a SRC as well
 SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
 
 
@@ -52,12 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     check_licences(settings)
     out = open_store(arguments.output)
     work_root = open_store(arguments.work or out.uri(".work")).root
-    resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root))
+    resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root, *(out.uri(folder) for folder in OWN_FOLDERS)))
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
-    keystore.ensure_scopes({scope_name(settings, item, "") for item in resolved.items})
+    scopes = {scope_name(settings, item, "") for item in resolved.items}
+    keystore.ensure_scopes(scopes)
     run_info = new_run(settings, keystore.keystore_id)
-    spec = JobSpec(out.root, work_root, str(keystore.path or ""), keystore.keystore_id, settings, run_info)
+    spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
     sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
+    for root in (out.root, work_root):
+        tidy(root)
     work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=arguments.retry_quarantined)
     summary = _carry_out(spec, work, arguments)
     if arguments.format == "json":

@@ -79,8 +79,9 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
         out = open_store(f"{folder}/out")
         item = SourceItem(str(clip.resolve()), clip.name)
         keystore = open_keystore(f"{folder}/keystore.json", create=True)
-        keystore.ensure_scopes({scope_name(settings, item, "")})
-        spec = JobSpec(out.root, f"{folder}/work", str(keystore.path or ""), keystore.keystore_id, settings, new_run(settings, keystore.keystore_id))
+        scopes = (scope_name(settings, item, ""),)
+        keystore.ensure_scopes(scopes)
+        spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
         with Context(spec) as context:
             began = time.process_time()
             summary = driver.run(context, LocalExecutor(context), Work(new=(item,), done=(), refused=(), rejected=()), Quiet())

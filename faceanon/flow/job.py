@@ -22,7 +22,6 @@ from faceanon import __version__
 from faceanon.archive.fetch import open_source
 from faceanon.archive.scratch import Scratch
 from faceanon.archive.store import open_store
-from faceanon.core.errors import KeystoreUnavailable
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion, VideoPlan
@@ -39,12 +38,16 @@ log = logging.getLogger("faceanon")
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One run, as plain values. key_file: path of the keystore, the same on every node; keystore_id: what it must hold."""
+    """One run, as plain values.
+
+    key_file: path of the keystore on every node, "" for FACEANON_KEY. key_fingerprint: what its master key and the salts of `scopes` must amount to.
+    """
 
     out_uri: str
     work_uri: str
     key_file: str
-    keystore_id: str
+    scopes: tuple[str, ...]
+    key_fingerprint: str
     settings: Settings
     run: RunInfo
 
@@ -90,10 +93,7 @@ class Context:
     @cached_property
     def keystore(self) -> Keystore:
         keystore = open_keystore(self.spec.key_file, create=False)
-        if keystore.keystore_id != self.spec.keystore_id:
-            raise KeystoreUnavailable(
-                f"this node's keystore is {keystore.keystore_id}, the run's is {self.spec.keystore_id}: every node must see the same key file", source=self.spec.key_file
-            )
+        keystore.check(self.spec.key_fingerprint, self.spec.scopes)
         return keystore
 
     def models(self, *need: str) -> Models:

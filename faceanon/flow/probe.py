@@ -26,7 +26,7 @@ def run(context: Context, unit: Row) -> Row:
         context.discard(path)
     video = video_id(item.name, source.sha256)
     scope = scope_name(context.settings, item, video)
-    output = output_id(video, context.settings.digest(), context.spec.keystore_id, scope)
+    output = output_id(video, context.settings.digest(), context.keystore.keystore_id, scope)
     plan = VideoPlan(video, item, source, facts, plan_segments(video, facts, index, context.settings.plan))
     context.work.replace(layout.plan(output), json.dumps(to_json(plan)).encode())
     return {

@@ -15,7 +15,7 @@ from faceanon.identity.keystore import scope_name
 from faceanon.identity.sealed import load_regions
 from faceanon.ledger.commit import commit_published
 from faceanon.ledger.records import publication
-from faceanon.media.describe import describe, sample_pictures
+from faceanon.media.describe import MediaSummary, describe, sample_pictures
 from faceanon.media.stitch import stitch
 from faceanon.models.catalog import model_rows
 from faceanon.verify.leak import find_leaks
@@ -29,13 +29,16 @@ def run(context: Context, unit: Row) -> Row:
     plan = context.plan(output_id)
     watch = Stopwatch()
     with watch.stage("publish"):
-        path, verified, regions, staged = _verified(context, output_id, plan, watch)
+        summary = describe(context.source(plan.source))
+        path, verified, regions, staged = _verified(context, output_id, plan, summary, watch)
         name = layout.published_object(output_id, verified.output.sha256, Path(plan.item.name).suffix.lower() or path.suffix)
         _upload(context, path, name, verified.output)
         analysis = analyze.load(context, output_id, plan)
         scope = scope_name(context.settings, plan.item, plan.video_id)
         models = model_rows(context.settings)
-        record = publication(plan, verified, regions, analysis, staged, context.spec.run, context.settings, scope_name=scope, object=name, models=models)
+        record = publication(
+            plan, verified, regions, analysis, staged, context.spec.run, context.settings, scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts
+        )
         commit_published(context.out, record)
         context.out.link(name, layout.view(plan.item.name))
         context.discard(path)
@@ -56,7 +59,9 @@ def run(context: Context, unit: Row) -> Row:
     }
 
 
-def _verified(context: Context, output_id: str, plan: VideoPlan, watch: Stopwatch) -> tuple[Path, Verified, VideoRegions, list[StagedSegment]]:
+def _verified(
+    context: Context, output_id: str, plan: VideoPlan, source_summary: MediaSummary, watch: Stopwatch
+) -> tuple[Path, Verified, VideoRegions, list[StagedSegment]]:
     """Stitched and looked at; with leaks repaired as often as the settings allow. Raises VerificationFailed."""
     settings = context.settings.verify
     regions = load_regions(context.work, context.keystore, layout.regions(output_id))
@@ -66,7 +71,7 @@ def _verified(context: Context, output_id: str, plan: VideoPlan, watch: Stopwatc
     while True:
         staged = [redact.stage(context, output_id, plan, regions, segment, watch) for segment in plan.segments]
         path, output = _stitched(context, plan, source, staged)
-        problems = compare(describe(source), describe(path), context.settings)
+        problems = compare(source_summary, describe(path), context.settings)
         with watch.stage("audit"):
             leaks, sampled = find_leaks(sample_pictures(path, None, settings.every_s), regions.regions, auditor, settings)
         if problems or not leaks or repairs == settings.max_repairs:

@@ -48,8 +48,8 @@ def test_every_video_comes_out_whole(archive, done):
     assert (summary["requested"], summary["published"], summary["quarantined"]) == (3, 3, [])
     for name in ("cam/walk.mp4", "cam/two.mkv", "empty.mp4"):
         source, output = describe(archive / name), describe(home / "out" / "videos" / name)
-        assert len(output.frame_times) == len(source.frame_times)
-        assert output.streams == source.streams
+        assert output.frame_times_s == source.frame_times_s
+        assert [(s.kind, s.codec) for s in output.streams] == [(s.kind, s.codec) for s in source.streams]
 
 
 def test_every_face_is_painted(archive, done):
@@ -85,7 +85,7 @@ def test_only_segments_with_faces_are_encoded(done):
     """In a video with faces in the middle, the other segments are copied and say so."""
     home, _ = done
 
-    segments = rows(home / "out", "SELECT state, reason FROM segments s JOIN videos v USING (video_id) WHERE v.name = 'cam/walk.mp4' ORDER BY segment_no")
+    segments = rows(home / "out", "SELECT state, reason FROM segments WHERE name = 'cam/walk.mp4' ORDER BY segment_no")
 
     assert {s["state"] for s in segments} == {"copied", "encoded"}
     assert segments[-1] == {"state": "copied", "reason": ""}
@@ -131,7 +131,7 @@ def test_the_same_input_gives_the_same_bytes(archive, done, tmp_path):
     run_local([str(archive)], tmp_path / "out", home / "key.json", BLUR)
 
     assert digests(tmp_path / "out") == digests(home / "out")
-    labels = "SELECT v.name, t.track_id, t.label FROM tracks t JOIN videos v USING (video_id) ORDER BY ALL"
+    labels = "SELECT name, track_id, label FROM tracks ORDER BY ALL"
     assert rows(tmp_path / "out", labels) == rows(home / "out", labels)
 
 
@@ -141,7 +141,7 @@ def test_the_segment_length_changes_no_label(archive, done, tmp_path):
 
     run_local([str(archive)], tmp_path / "out", home / "key.json", BLUR.with_values(plan__segment_seconds=30.0))
 
-    tracks = "SELECT v.name, t.track_id, t.label, t.n_det, t.shot_no FROM tracks t JOIN videos v USING (video_id) ORDER BY ALL"
+    tracks = "SELECT name, track_id, label, n_det, shot_no FROM tracks ORDER BY ALL"
     assert rows(tmp_path / "out", tracks) == rows(home / "out", tracks)
 
 
@@ -149,7 +149,7 @@ def test_one_person_has_one_label_across_shots(done):
     """The person who is in both shots of two.mkv is one person, and the two who are seen together are two."""
     home, _ = done
 
-    tracks = rows(home / "out", "SELECT shot_no, label FROM tracks JOIN videos USING (video_id) WHERE name = 'cam/two.mkv' ORDER BY shot_no, label")
+    tracks = rows(home / "out", "SELECT shot_no, label FROM tracks WHERE name = 'cam/two.mkv' ORDER BY shot_no, label")
 
     assert len(tracks) == 3
     assert len({t["label"] for t in tracks}) == 2
@@ -161,7 +161,7 @@ def test_a_collection_shares_its_people(archive, tmp_path):
 
     run_local([str(archive)], tmp_path / "out", tmp_path / "key.json", settings)
 
-    shared = rows(tmp_path / "out", "SELECT label FROM tracks JOIN videos USING (video_id) GROUP BY label HAVING count(DISTINCT name) = 2")
+    shared = rows(tmp_path / "out", "SELECT label FROM tracks GROUP BY label HAVING count(DISTINCT name) = 2")
     assert len(shared) == 1
 
 

@@ -54,7 +54,7 @@ def write_archive(folder: Path) -> Path:
     """cam/walk.mp4: one person walks through, faces in the middle GOPs only. cam/two.mkv: two people and a cut. empty.mp4: nobody."""
 
     def walk(n):
-        return [(10 + 3 * (n - 30), 70, 44, 0)] if 30 <= n < 90 else []
+        return [(20 + 4 * (n - 40), 70, 44, 0)] if 40 <= n < 80 else []
 
     def two(n):
         return [(50 + n / 2, 70, 40, 0), (140, 70 - n / 4, 40, 120)] if n < 40 else [(90, 70, 56, 120)]
@@ -89,8 +89,9 @@ def spec_of(out: Path, settings: Settings, key_file: Path, sources: list[str]):
     store = open_store(str(out))
     resolved = resolve(sources, settings, exclude=(store.root,))
     keystore = open_keystore(str(key_file), create=True)
-    keystore.ensure_scopes({scope_name(settings, item, "") for item in resolved.items})
-    spec = JobSpec(store.root, store.uri(".work"), str(key_file), keystore.keystore_id, settings, new_run(settings, keystore.keystore_id))
+    scopes = tuple(sorted({scope_name(settings, item, "") for item in resolved.items}))
+    keystore.ensure_scopes(scopes)
+    spec = JobSpec(store.root, store.uri(".work"), str(key_file), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
     return spec, work_to_do(resolved, known(store), settings, keystore.keystore_id, retry_quarantined=False)
 
 
