@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -23,6 +24,7 @@ Sound = tuple[NDArray[np.float32], int]  # (n,) float32 -1..1, samples a second
 os.environ.setdefault("SVT_LOG", "1")  # as in encoders: errors only
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 _PIX_FMTS = {"mjpeg": "yuvj420p", "gif": "rgb8", "prores_ks": "yuv422p10le", "ffv1": "yuv420p"}
+_BITEXACT: Any = av.container.Flags.bitexact.value
 _AUDIO = {".webm": "libopus", ".avi": "libmp3lame"}
 _SUBTITLES = {".mp4": "mov_text", ".mov": "mov_text", ".mkv": "subrip", ".webm": "webvtt"}
 _ASS_HEADER = (
@@ -85,7 +87,7 @@ def write_clip(
     pictures = iter(images)
     first = next(pictures)
     with av.open(str(path), "w", container_options=_container_options(path, metadata)) as container:
-        container.flags |= av.container.Flags.bitexact.value
+        container.flags |= _BITEXACT
         container.metadata.update(metadata or {})
         stream = _video_stream(container, video, first.shape[1], first.shape[0])
         sounds = [_Sound(container, path, *track) for track in [*([(audio, "und")] if audio else []), *extra_audio]]
@@ -96,12 +98,12 @@ def write_clip(
         container.start_encoding()
         if texts:
             texts.write(container)
-        if picture_stream is not None:
+        if picture_stream is not None and cover:
             _mux_whole(container, picture_stream, cover)
         decoding = _DecodeTimes(video)
         for frame in _frames(first, pictures, video, stream.pix_fmt, times, delay):
             for sound in sounds:
-                sound.write_until(container, float(frame.pts * tick))
+                sound.write_until(container, float((frame.pts or 0) * tick))
             container.mux(decoding.corrected(stream.encode(frame), frame.pts))
         for sound in sounds:
             sound.write_until(container, float("inf"))
@@ -122,7 +124,9 @@ class _DecodeTimes:
         """The packets; `pts` is of the frame that went in."""
         if pts is not None:
             self._shown.append(pts)
-        for packet in packets if self._delay is not None else ():
+        if self._delay is None:
+            return packets
+        for packet in packets:
             place = self._count - self._delay
             packet.dts = self._shown[place] if place >= 0 else self._shown[0] + place * self._step
             self._count += 1
@@ -197,7 +201,7 @@ def _mux_whole(container, stream, payload: bytes) -> None:
     container.mux(packet)
 
 
-def _chapter(number: int, start_s: float, stop_s: float, title: str) -> dict:
+def _chapter(number: int, start_s: float, stop_s: float, title: str) -> Any:
     return {"id": number + 1, "start": round(start_s * 1000), "end": round(stop_s * 1000), "time_base": Fraction(1, 1000), "metadata": {"title": title}}
 
 
@@ -232,8 +236,8 @@ class _Sound:
     def _mux(self, container, frame: av.AudioFrame | None) -> None:
         for packet in self.stream.encode(frame):
             if self._no_negative:  # AVI has no time before 0; a shift of all streams would leave a gap in the video
-                self._shift = max(self._shift, -packet.pts)
-                packet.pts = packet.dts = packet.pts + self._shift
+                self._shift = max(self._shift, -(packet.pts or 0))
+                packet.pts = packet.dts = (packet.pts or 0) + self._shift
             container.mux(packet)
 
 

@@ -6,8 +6,10 @@ that the decoder predicts next. A segment that does not yield as many frames as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+
+import av
 
 from faceanon.core.errors import SourceTruncated
 from faceanon.core.picture import Picture
@@ -39,7 +41,7 @@ class PictureReader(Iterator[Picture]):
         """Lets go of the file before the end."""
         self._pictures.close()
 
-    def _read(self) -> Iterator[Picture]:
+    def _read(self) -> Generator[Picture, None, None]:
         form = planes.plane_format(self._facts)
         count = 0
         for pts, frame in self._owned_frames():
@@ -55,7 +57,7 @@ class PictureReader(Iterator[Picture]):
             missing = f"frames {self._first_frame + count} to {self._first_frame + self._num_frames - 1}"
             raise SourceTruncated(f"{missing} of {self._facts.num_frames_from_content} do not decode", source=str(self._path))
 
-    def _owned_frames(self) -> Iterator[tuple[int, object]]:
+    def _owned_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         with opened(self._path) as container:
             stream = main_video(container, self._path)
             prepare_decoder(stream)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def describe(path: Path) -> MediaSummary:
     no_limits = PlanSettings(max_width_px=1 << 30, max_streams=1 << 30, max_duration_s=float("inf"))
     facts, index = probe(path, no_limits)
     with opened(path) as container:
-        chapters = tuple((c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", "")) for c in container.chapters())
+        chapters = tuple((_seconds(c["start"], c["time_base"]), _seconds(c["end"], c["time_base"]), c["metadata"].get("title", "")) for c in container.chapters())
         keys = sorted(container.metadata) + sorted(f"stream:{key}" for stream in container.streams for key in stream.metadata)
         streams = _streams(container, facts)
     return MediaSummary(
@@ -83,7 +84,11 @@ def describe(path: Path) -> MediaSummary:
     )
 
 
-def _streams(container, facts: VideoFacts) -> tuple[StreamSummary, ...]:
+def _seconds(moment: int, time_base: Fraction | None) -> Fraction:
+    return moment * (time_base or Fraction(1))
+
+
+def _streams(container: Any, facts: VideoFacts) -> tuple[StreamSummary, ...]:
     starts: dict[int, Fraction] = {}
     stops: dict[int, Fraction] = {}
     counts: dict[int, int] = {}

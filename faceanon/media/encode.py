@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 from av.codec.context import Flags
@@ -67,7 +68,7 @@ class SegmentWriter:
             payload = bytes(packet)
             if not self._written:
                 write_header(self._file, self._header(payload))
-            write_packet(self._file, CodedPacket(self._times[packet.pts], packet.is_keyframe, self._cleaned(payload)))
+            write_packet(self._file, CodedPacket(self._times[packet.pts or 0], packet.is_keyframe, self._cleaned(payload)))
             self._written += 1
 
     def _cleaned(self, payload: bytes) -> bytes:
@@ -107,7 +108,7 @@ class SegmentWriter:
 
 def open_encoder(facts: VideoFacts, plan: EncoderPlan, settings: EncodeSettings) -> av.VideoCodecContext:
     """An encoder, set up but not yet opened."""
-    context = av.CodecContext.create(plan.encoder, "w")
+    context: Any = av.CodecContext.create(plan.encoder, "w")
     context.width, context.height, context.pix_fmt = facts.width, facts.height, plan.pix_fmt
     context.framerate, context.time_base, context.gop_size = plan.rate, 1 / plan.rate, plan.gop
     context.sample_aspect_ratio = facts.sar
@@ -130,7 +131,8 @@ class _Fields:
     """Marks frames as interlaced; PyAV has no setter, FFmpeg's setfield filter does it."""
 
     def __init__(self, plan: EncoderPlan) -> None:
-        self._plan, self._graph = plan, None
+        self._plan = plan
+        self._graph: Any = None
 
     def mark(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._graph is None:

@@ -95,7 +95,8 @@ def _pix_fmt(encoder: str, facts: VideoFacts) -> str:
         return wanted
     if encoder == "mjpeg" and wanted.replace("yuv", "yuvj") in offered:
         return wanted.replace("yuv", "yuvj")
-    return av.codec.codec.find_best_pix_fmt_of_list(offered, wanted)[0].name
+    best = av.codec.codec.find_best_pix_fmt_of_list(offered, wanted)[0]
+    return best.name if best else offered[0]
 
 
 def _is_odd(facts: VideoFacts, pix_fmt: str) -> bool:

@@ -1,7 +1,7 @@
 """The output's video packets in order of decoding: staged segments from their files, the others copied from the source.
 
-H.264 and HEVC leave as Annex B without user data. Where packets of the source follow encoded ones, the parameter sets that the source
-keeps aside stand before them, since the encoder's were last. Payloads are otherwise those of the source, bit by bit.
+H.264 and HEVC leave as Annex B without user data. Where copied packets stand beside encoded ones, each copied keyframe brings the
+parameter sets that the source keeps aside, since the encoder's were last. Payloads are otherwise those of the source, bit by bit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 from faceanon.core.errors import SourceTruncated
 from faceanon.core.records import Segment, VideoFacts
@@ -30,7 +31,7 @@ def joined_times(source: Path, segments: Sequence[Segment], staged: Mapping[int,
 def joined_packets(source: Path, facts: VideoFacts, segments: Sequence[Segment], staged: Mapping[int, Path], *, captions: bool) -> Iterator[CodedPacket]:
     """Every packet. captions: whether closed captions, which travel as user data, stay."""
     cleaner = _Cleaner(facts.codec, bool(staged), captions)
-    copied = ((number, cleaner.clean(number, packet)) for number, packet in _copied(source, segments, staged, cleaner))
+    copied = ((number, cleaner.clean(packet)) for number, packet in _copied(source, segments, staged, cleaner))
     packets = _joined(source, segments, staged, copied, read_packets)
     return _with_ends(packets, segments, staged) if facts.codec == "hevc" and 0 < len(staged) < len(segments) else packets
 
@@ -47,7 +48,7 @@ def _joined(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path
         yield from (item for _, item in group)
 
 
-def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path], cleaner: _Cleaner | None = None) -> Iterator[tuple[int, object]]:
+def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path], cleaner: _Cleaner | None = None) -> Iterator[tuple[int, Any]]:
     """(segment_no, packet) of the segments that are not staged, in one sequential pass."""
     if all(s.segment_no in staged for s in segments):
         return
@@ -80,7 +81,6 @@ class _Cleaner:
     captions: bool
     _prefix: int = 0
     _sets: list[bytes] = field(default_factory=list)
-    _last: int | None = None
 
     def begin(self, extradata: bytes | None) -> None:
         if self.codec in _DELIMITERS:
@@ -94,17 +94,16 @@ class _Cleaner:
             kinds = {nal.unit_type(self.codec, u) for u in found}
             self._sets = [u for u in self._sets if nal.unit_type(self.codec, u) not in kinds] + found
 
-    def clean(self, segment_no: int, packet) -> CodedPacket:
+    def clean(self, packet) -> CodedPacket:
         payload = bytes(packet)
         if self.codec in _DELIMITERS:
             units = (nal.without_user_data(self.codec, unit, captions=self.captions) for unit in nal.split(payload, self._prefix))
             kept = [unit for unit in units if unit is not None]
-            if self.mixed and segment_no != self._last and (self._last is None or segment_no != self._last + 1):
+            if self.mixed and packet.is_keyframe:  # at each, so that a player may also seek to it
                 kept = self._with_sets(kept)
             payload = nal.join(kept)
         elif self.codec == "mjpeg":
             payload = jpeg.without_user_data(payload)
-        self._last = segment_no
         return CodedPacket(packet.pts, packet.is_keyframe, payload)
 
     def _with_sets(self, units: list[bytes]) -> list[bytes]:

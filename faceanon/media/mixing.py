@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from faceanon.core.records import Segment, VideoFacts
+from faceanon.core.settings import EncodeSettings
+from faceanon.media.encoders import plan_encoder
+from faceanon.media.planes import layout, painted_format
 from faceanon.media.segments import ENDS_UNCLEAN
 
 _SELF_CONTAINED = ("vp8", "vp9", "mjpeg")
 _IN_BAND_CONTAINERS = ("mp4", "mov", "matroska", "mpegts")
-_VP9_AS_WRITTEN = ("yuv420p", "yuv422p", "yuv440p", "yuv444p")
 
 
 def mixable(facts: VideoFacts) -> str:
@@ -21,19 +23,16 @@ def mixable(facts: VideoFacts) -> str:
     where = f"{facts.codec} in {facts.container}"
     if facts.codec == "gif":
         return "gif: frames build on one another and share palettes"
-    if facts.codec in _SELF_CONTAINED:
-        if facts.codec == "vp9" and facts.pix_fmt not in _VP9_AS_WRITTEN:
-            return f"{where}: re-encoded segments would differ in bit depth"
-        return ""
-    if facts.codec == "mpeg2video":
-        return "" if facts.container == "mpegts" and facts.field_order == "progressive" else f"{where}: one sequence header holds for the whole stream"
-    if facts.codec not in ("h264", "hevc"):
+    in_band = facts.codec in ("h264", "hevc") or (facts.codec == "mpeg2video" and facts.field_order == "progressive")
+    if facts.codec not in _SELF_CONTAINED and not in_band:
         return f"{where}: one header holds for the whole stream"
-    if facts.container not in _IN_BAND_CONTAINERS:
+    if in_band and facts.container not in (_IN_BAND_CONTAINERS if facts.codec != "mpeg2video" else ("mpegts",)):
         return f"{where}: the container has no place for a second set of parameters"
     if facts.codec == "h264" and "444" in facts.pix_fmt:
         return f"{where}: how 4:4:4 decodes depends on the encoder that the first packet names"
-    return ""
+    written = plan_encoder(facts, EncodeSettings()).pix_fmt
+    same = layout(facts.pix_fmt) is not None and written in (facts.pix_fmt, painted_format(facts.pix_fmt))
+    return "" if same else f"{where}: re-encoded segments are {written}, not {facts.pix_fmt}"
 
 
 def choose_copies(facts: VideoFacts, segments: Sequence[Segment], wanted: Collection[int]) -> dict[int, str]:

@@ -36,7 +36,7 @@ def list_packets(container, stream, path: Path) -> Listing:
     """One pass over all packets of the file. Raises SourceTruncated where it breaks off."""
     codec = stream.codec_context.codec.canonical_name
     look = _Look(codec, nal.length_size(codec, stream.codec_context.extradata))
-    rows: list[tuple] = []
+    rows: list[tuple[int, int, bool, bool, bool, bool, bool]] = []
     ends: dict[int, int] = {}
     try:
         for packet in container.demux():
@@ -50,10 +50,11 @@ def list_packets(container, stream, path: Path) -> Listing:
                 rows.append((pts, packet.duration or 0, *look.at(packet), packet.is_discard, packet.is_corrupt))
     except faults.MediaFault as error:
         raise faults.reading(error, path, f"packet {len(rows)} of the video") from error
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
-    types = (np.int64, np.int64, np.bool_, np.bool_, np.bool_, np.bool_, np.bool_)
+    table = np.array(rows, np.int64).reshape(-1, 7)
+    pts, duration = table[:, 0], table[:, 1]
+    key, access, hidden, discard, corrupt = (table[:, n].astype(np.bool_) for n in range(2, 7))
     end_s = max((end * container.streams[n].time_base for n, end in ends.items()), default=Fraction(0))
-    return Listing(*(np.array(column, kind) for column, kind in zip(columns, types, strict=True)), end_s)
+    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -14,13 +15,11 @@ from faceanon.media.staging import CodedPacket, read_header, read_packets
 
 def gif_packets(staged: Path, facts: VideoFacts) -> Iterator[CodedPacket]:
     """The frames of one staged file as GIF packets, one for each."""
-    encoder = av.CodecContext.create("gif", "w")
+    encoder: Any = av.CodecContext.create("gif", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = facts.width, facts.height, "pal8", facts.time_base
     encoder.framerate = facts.average_rate or Fraction(10)
     encoder.flags |= av.codec.context.Flags.bitexact
-    times = []
     for frame in _coloured(_decoded(staged), facts):
-        times.append(frame.pts)
         for packet in encoder.encode(frame):
             yield CodedPacket(packet.pts, packet.is_keyframe, bytes(packet))
     for packet in encoder.encode(None):
@@ -29,7 +28,7 @@ def gif_packets(staged: Path, facts: VideoFacts) -> Iterator[CodedPacket]:
 
 def _decoded(staged: Path) -> Iterator[av.VideoFrame]:
     header = read_header(staged)
-    decoder = av.CodecContext.create(header.codec, "r")
+    decoder: Any = av.CodecContext.create(header.codec, "r")
     decoder.width, decoder.height, decoder.thread_count = header.width, header.height, 1
     if header.extradata:
         decoder.extradata = bytes.fromhex(header.extradata)

@@ -60,7 +60,7 @@ def from_frame(frame: av.VideoFrame, facts: VideoFacts) -> tuple[NDArray, ...]:
     if frame.format.name != facts.pix_fmt or (frame.width, frame.height) != size or layout(facts.pix_fmt) is None:  # some streams change on their way
         frame = frame.reformat(*size, painted_format(facts.pix_fmt), dst_colorspace=_ITU601 if layout(facts.pix_fmt) is None else None)
     rotation = facts.rotation
-    depth = layout(frame.format.name)[1]
+    depth = (layout(frame.format.name) or (None, 8))[1]
     if frame.format.name == "nv12":
         pairs = _view(frame.planes[1], frame.planes[1].width * 2, np.uint8)
         coded = [_view(frame.planes[0], frame.width, np.uint8).copy(), pairs[:, 0::2].copy(), pairs[:, 1::2].copy()]

@@ -75,7 +75,7 @@ def read_packets(path: Path) -> Iterator[CodedPacket]:
 
 def read_times(path: Path) -> list[int]:
     """The pts of every packet in order of decoding, without reading payloads."""
-    times = []
+    times: list[int] = []
     with path.open("rb") as file:
         _header(file, path)
         while True:

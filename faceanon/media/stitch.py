@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -23,6 +23,7 @@ from faceanon.media.palettes import gif_packets
 from faceanon.media.source import main_video, opened
 from faceanon.media.staging import CodedPacket, StagedHeader, read_header, read_packets
 
+_BITEXACT: Any = av.container.Flags.bitexact.value
 _NAL_CODECS = ("h264", "hevc")
 
 
@@ -77,7 +78,7 @@ class _Output:
     def write(self) -> None:
         options = {"fflags": "+bitexact", **_muxer_options(self._facts, self._source)}
         with av.open(f"file:{self._path}", "w", format=CONTAINERS[self._facts.container], container_options=options) as out:
-            out.flags |= av.container.Flags.bitexact.value
+            out.flags |= _BITEXACT
             self._add_streams(out)
             self._add_chapters(out)
             self._note_tags()
@@ -186,8 +187,8 @@ class _Output:
         video = self._video_packets()
         waiting = next(video, None)
         for packet in self._other_packets():
-            moment = packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
-            while waiting is not None and waiting.dts * self._facts.time_base <= moment:
+            moment = int(packet.dts or 0) * packet.time_base
+            while waiting is not None and int(waiting.dts or 0) * self._facts.time_base <= moment:
                 out.mux(waiting)
                 waiting = next(video, None)
             packet.stream = self._streams[packet.stream_index]
@@ -196,7 +197,7 @@ class _Output:
             out.mux(waiting)
             waiting = next(video, None)
 
-    def _other_packets(self) -> Iterator[av.Packet]:
+    def _other_packets(self) -> Iterator[Any]:
         streams = [self._container.streams[n] for n in self._streams]
         if not streams:
             return

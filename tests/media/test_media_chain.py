@@ -7,10 +7,12 @@ from fractions import Fraction
 import pytest
 from media_support import PLAN, painted, planned, remake, scene, signature, strict_complaints, tone
 
+from faceanon.core.settings import PlanSettings
 from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
 from faceanon.media.describe import describe
 from faceanon.media.probe import probe
+from faceanon.media.segments import plan_segments
 
 _VFR = [0, 7, 11, 30, 41, 66, 70, 99, 120, 144, 150, 180, 199, 240, 241, 260, 300, 330, 344, 360, 400, 444, 450, 480, 500, 520, 540, 580, 600, 640]
 CASES = {
@@ -110,6 +112,20 @@ def test_copied_frames_are_the_same_and_painted_frames_differ(clips, name, tmp_p
         own = slice(segment.first_frame, segment.stop_frame)
         same = [a[2] == b[2] for a, b in zip(before[own], after[own], strict=True)]
         assert all(same) if not reasons[segment.segment_no] else not any(same)
+
+
+@pytest.mark.parametrize("name", sorted(MIXED))
+def test_a_mixed_output_can_be_entered_anywhere(clips, name, tmp_path):
+    """From whatever keyframe one starts, copied or encoded, the frames are those of playing from the start."""
+    path, out = clips(name), tmp_path / name
+    remake(path, out, {1})
+
+    facts, index = probe(out, PlanSettings(segment_seconds=0.01))
+    segments = plan_segments("video", facts, index, PlanSettings(segment_seconds=0.01))
+    whole = signature(read_pictures(out, facts, None))
+
+    assert len(segments) > 2
+    assert whole == [entry for segment in segments for entry in signature(read_pictures(out, facts, segment))]
 
 
 @pytest.mark.parametrize("name", CASES)
