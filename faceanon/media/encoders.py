@@ -2,6 +2,7 @@
 
 Families: each codec by itself where there is an encoder. Nearest where there is none: MS-MPEG-4 and H.263 become MPEG-4, 10-bit VP9
 and 4:2:2 AV1 become what their encoder takes. GIF is staged without loss (FFV1) and gets its palettes when it is stitched.
+MPEG-2 and H.264 stay interlaced; other encoders code both fields as one frame. Light levels of HDR stay in the container only.
 Encoders count frames (pts 0, 1, 2 at the average rate), whatever the source's time base; the writer maps counts back to exact pts.
 """
 

@@ -24,6 +24,8 @@ def opening(error: BaseException, path: Path) -> SourceError:
         return SourceUnreadable("may not be read: permission denied", source=source)
     if isinstance(error, IsADirectoryError):
         return SourceUnreadable("is a folder", source=source)
+    if isinstance(error, av.ArgumentError):  # FFmpeg's word for a format outside the list that `source` allows
+        return SourceUnreadable("is not a video container that is read here", source=source)
     kind = boxes.looks_like(path)
     if kind:
         return SourceTruncated(f"begins as {kind} but does not open, as a file does whose end is missing: {_words(error)}", source=source)

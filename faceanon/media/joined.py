@@ -6,6 +6,7 @@ parameter sets that the source keeps aside, since the encoder's were last. Paylo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -15,6 +16,7 @@ from typing import Any
 from faceanon.core.errors import SourceTruncated
 from faceanon.core.records import Segment, VideoFacts
 from faceanon.media import faults, jpeg, nal
+from faceanon.media.decode import seek
 from faceanon.media.source import main_video, opened
 from faceanon.media.staging import CodedPacket, read_packets, read_times
 
@@ -34,6 +36,27 @@ def joined_packets(source: Path, facts: VideoFacts, segments: Sequence[Segment],
     copied = ((number, cleaner.clean(packet)) for number, packet in _copied(source, segments, staged, cleaner))
     packets = _joined(source, segments, staged, copied, read_packets)
     return _with_ends(packets, segments, staged) if facts.codec == "hevc" and 0 < len(staged) < len(segments) else packets
+
+
+def copied_digest(source: Path, facts: VideoFacts, segment: Segment) -> tuple[str, int]:
+    """SHA-256 and total bytes of the source's own payloads in one segment, in order of decoding: what a copy of it must still hold."""
+    total, size, inside = hashlib.sha256(), 0, False
+    with opened(source) as container:
+        stream = main_video(container, source)
+        if segment.span.start_pts > facts.first_pts:
+            seek(container, stream, segment.span.start_pts, source)
+        try:
+            for packet in container.demux(stream):
+                if packet.is_keyframe and packet.pts is not None:
+                    inside = (inside or packet.pts == segment.span.start_pts) and packet.pts != segment.span.stop_pts
+                    if packet.pts >= segment.span.stop_pts:
+                        break
+                if inside and packet.size and not packet.is_discard:
+                    total.update(packet)
+                    size += packet.size
+        except faults.MediaFault as error:
+            raise faults.reading(error, source, f"segment {segment.segment_no}") from error
+    return total.hexdigest(), size
 
 
 def _joined(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path], copied: Iterator, read) -> Iterator:

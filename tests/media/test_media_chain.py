@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import pytest
 from media_support import PLAN, painted, planned, remake, scene, signature, strict_complaints, tone
 
@@ -11,6 +12,7 @@ from faceanon.core.settings import PlanSettings
 from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
 from faceanon.media.describe import describe
+from faceanon.media.joined import copied_digest
 from faceanon.media.probe import probe
 from faceanon.media.segments import plan_segments
 
@@ -150,6 +152,19 @@ def test_same_input_same_bytes(clips, name, tmp_path):
     second, _ = remake(path, tmp_path / f"again_{name}", {1})
 
     assert first.sha256 == second.sha256
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "h264.ts", "vp8.webm", "mjpeg.avi"])
+def test_the_digests_of_copied_segments_cover_the_stream(clips, name):
+    """Each segment's payloads are found wherever it lies, and together they are all payloads of the video."""
+    path = clips(name)
+
+    facts, _, segments = planned(path)
+    digests = [copied_digest(path, facts, segment) for segment in segments]
+
+    with av.open(str(path)) as container:
+        assert sum(size for _, size in digests) == sum(p.size for p in container.demux(video=0))
+    assert len({sha256 for sha256, _ in digests}) == len(segments)
 
 
 def test_painting_stays_in_its_frame(clips):
