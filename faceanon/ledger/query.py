@@ -20,7 +20,10 @@ from faceanon.core.errors import UsageError
 from faceanon.ledger.delta import dataset, open_table
 from faceanon.ledger.tables import TABLES
 
-_LOCKED = {"enable_external_access": "false", "python_enable_replacements": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false", "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+}
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}  # SHOW, DESCRIBE and SUMMARIZE are SELECTs to DuckDB
 _WIDEST = 60  # characters of a cell in the plain table
 

@@ -32,8 +32,7 @@ class Kept:
     @classmethod
     def of(cls, picture: Picture, regions: RegionTable) -> Kept:
         """Of the regions of the picture's own frame; faces outside the picture are left out."""
-        found = [(int(track), core_box(face, picture)) for track, face in zip(regions.track, regions.face, strict=True)]
-        found = [(track, box) for track, box in found if box is not None]
+        found = [(int(track), box) for track, face in zip(regions.track, regions.face, strict=True) if (box := core_box(face, picture)) is not None]
         boxes = tuple(box for _, box in found)
         return cls(picture.index, tuple(track for track, _ in found), boxes, tuple(picture.plane_box(0, box).copy() for box in boxes))
 
