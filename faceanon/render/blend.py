@@ -20,9 +20,10 @@ _SOFTEST_PX = 2.0
 
 
 def relight(
-    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, mouth_gain: NDArray[np.float32] | None, shading: float = 1.0
+    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32] | None, shading: float = 1.0
 ) -> tuple[Image, NDArray[np.float32]]:
-    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; mouth_gain (h, w) multiplies the lightness.
+    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; wet (h, w) is 1 on eyes, which have no
+    colour of skin to be changed; mouth_gain (h, w) multiplies the lightness.
     shading 0..1: how much of the frame's shading is taken over; its mean light always is.
 
     Also gives how like skin the old picture is, (h, w) float32 0..1, for the mask.
@@ -42,10 +43,14 @@ def relight(
     vivid = _vividness(few_old, few_new, trusted, weight)
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
     lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
-    lab[..., 0] *= gain if mouth_gain is None else gain * mouth_gain
+    middle = float(mean_new[0])
+    lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts
+    if mouth_gain is not None:
+        lab[..., 0] *= mouth_gain
     shade = np.minimum(gain, 1.1) * vivid  # less light, less colour
     for channel in (1, 2):
-        lab[..., channel] = (lab[..., channel] - mean_new[channel]) * shade + colour[..., channel - 1]
+        shift = (colour[..., channel - 1] - mean_new[channel] * shade) * (1 - 0.6 * wet)
+        lab[..., channel] = lab[..., channel] * shade + shift
     out = cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
     return out, cv2.resize(likeness, (w, h), interpolation=cv2.INTER_LINEAR)
 

@@ -43,12 +43,16 @@ def obscure(picture: Picture, face: NDArray[np.float32], cover: NDArray[np.float
 
 
 def whole_cover(face: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The box (4,) around both: a face that sticks out of its cover is hidden all the same."""
+    """The box (4,) around both, and large enough that the corners of `face` lie within the rounded shape: a face that fills its cover is hidden all the same."""
     if not np.all(np.isfinite(cover)) or cover[2] <= cover[0] or cover[3] <= cover[1]:
         cover = face
     if not np.all(np.isfinite(face)) or face[2] <= face[0] or face[3] <= face[1]:
         face = cover
-    return np.concatenate([np.minimum(face[:2], cover[:2]), np.maximum(face[2:], cover[2:])]).astype(np.float32)
+    both = np.concatenate([np.minimum(face[:2], cover[:2]), np.maximum(face[2:], cover[2:])])
+    centre, half = (both[:2] + both[2:]) / 2, (both[2:] - both[:2]) / 2
+    reach = np.maximum(np.abs(face[:2] - centre), np.abs(face[2:] - centre)) / np.maximum(half, 1e-6)
+    grown = half * max(1.0, float((reach**4).sum()) ** 0.25)
+    return np.concatenate([centre - grown, centre + grown]).astype(np.float32)
 
 
 def painted_box(picture: Picture, cover: NDArray[np.float32]) -> PxBox:

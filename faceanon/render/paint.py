@@ -85,7 +85,7 @@ def _render(
     _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mouth = _mouth_gain(old.shape[:2], vertices, texture, openness, demand.mouth)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, mouth, shading)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, weights[..., EYES], mouth, shading)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)

@@ -1,0 +1,193 @@
+"""What the swap engine promises, with fake people: no region unpainted, no flicker, the same bytes twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from render_scenes import FORMATS, copied, noise_picture, plain_swap, regions
+
+from faceanon.core.errors import SettingsError
+from faceanon.core.records import Method, Painted, Persona, RegionTable
+from faceanon.core.settings import RenderSettings
+from faceanon.models.fakes import FakeEmbedder, FakeMesh, FakePeople, mean_mesh
+from faceanon.render import align, follow
+from faceanon.render import topology as topo
+from faceanon.render.engines import make_engine
+from faceanon.render.follow import Sight
+
+SETTINGS = RenderSettings()
+BOX = (40.0, 30.0, 90.0, 90.0)
+
+
+def _painted(scores: list[float], settings: RenderSettings = SETTINGS) -> list[Painted]:
+    table = regions(range(len(scores)), [BOX] * len(scores))
+    engine = plain_swap(settings, scores)
+    return [rows[0].painted for _, rows in engine.paint((noise_picture(140, 120, index=i) for i in range(len(scores))), table)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_face_never_flickers_between_swapped_and_obscured(seed):
+    """However the mesh jumps about, a face that is shown stays for RUN frames at least, and one that is hidden for more than GAP."""
+    random = np.random.default_rng(seed)
+    good = np.repeat(random.choice([False, True], 80, p=[0.3, 0.7]), random.integers(1, 9, 80))
+    sights = [Sight(None, np.zeros(4, np.float32), bool(g), bool(g)) for g in good]
+    states: list[bool] = []
+
+    for i in range(len(sights)):
+        coming = sights[i : i + follow.LOOKAHEAD + 1]
+        states.append(follow.shows_face(states[-1] if states else None, coming, len(coming) > follow.LOOKAHEAD))
+
+    borders = [0, *(i for i in range(1, len(states)) if states[i] != states[i - 1]), len(states)]
+    assert any(states)
+    for start, stop in list(pairwise(borders))[1:-1]:
+        assert stop - start >= (follow.RUN if states[start] else follow.GAP + 1)
+
+
+def test_a_short_gap_is_bridged_and_a_long_one_obscured():
+    """Up to GAP bad frames between good ones keep the face; one more hides it from the first of them on."""
+    good, bad = [0.9] * 12, [0.1]
+
+    bridged, hidden = _painted(good + bad * follow.GAP + good), _painted(good + bad * (follow.GAP + 1) + good)
+
+    assert set(bridged) == {Painted.FACE}
+    assert [s == Painted.OBSCURED for s in hidden] == [False] * 12 + [True] * (follow.GAP + 1) + [False] * 12
+
+
+def test_a_track_that_ends_in_doubt_is_obscured():
+    """Nothing tells where a face went that is not seen again: the last bad frames are obscured, however few."""
+    states = _painted([0.9] * 12 + [0.1] * 2)
+
+    assert states == [Painted.FACE] * 12 + [Painted.OBSCURED] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "box"),
+    [({"min_face_px": 60}, BOX), ({"min_mesh_score": 0.95}, BOX), ({}, (60.0, 30.0, 70.0, 42.0)), ({}, (-45.0, 30.0, 5.0, 90.0))],
+    ids=["small by settings", "low score", "small", "outside"],
+)
+def test_what_cannot_be_swapped_well_is_obscured(change, box):
+    """Small faces, bad fits and faces cut off by the border are obscured in every frame."""
+    table = regions(range(10), [box] * 10)
+    engine = plain_swap(replace(SETTINGS, **change), [0.9] * 10)
+
+    rows = [r for _, rows in engine.paint((noise_picture(140, 120, index=i) for i in range(10)), table) for r in rows]
+
+    assert [r.painted for r in rows] == [Painted.OBSCURED] * 10
+    assert all(r.box != (0, 0, 0, 0) for r in rows)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_a_new_face_changes_the_face_and_nothing_outside_the_reported_box(fmt):
+    """In every pixel format: eyes, nose and mouth of the old face are gone, the picture around is untouched."""
+    table = regions(range(9), [BOX] * 9)
+    pictures = [noise_picture(141, 121, fmt, index=i) for i in range(9)]
+    before = [copied(p) for p in pictures]
+
+    out = list(plain_swap(SETTINGS, [0.9] * 9).paint(pictures, table))
+
+    for (picture, (row,)), old in zip(out, before, strict=True):
+        assert row.painted == Painted.FACE
+        x0, y0, x1, y1 = row.box
+        changed = picture.planes[0] != old[0]
+        assert changed[50:82, 50:80].mean() > 0.97  # brows to mouth
+        changed[y0:y1, x0:x1] = False
+        assert not changed.any()
+
+
+def test_every_region_of_a_crowd_is_painted_whatever_is_asked():
+    """Faces that are swapped, obscured, unknown, or found by the verifier: each region of each frame has one row, in order of track."""
+    faces = [regions(range(12), [BOX] * 12), regions(range(5, 12), [(100.0, 20.0, 135.0, 70.0)] * 7, [1] * 7)]
+    others = [regions(range(12), [(5.0, 80.0, 30.0, 110.0)] * 12, [7] * 12), regions([3], [(90.0, 80.0, 120.0, 110.0)], [8], Method.REPAIR)]
+    table = RegionTable.concatenate(faces + others)
+
+    out = list(plain_swap(SETTINGS, [0.9] * 19).paint((noise_picture(140, 120, index=i) for i in range(12)), table))
+
+    assert [(p.index, r.track) for p, rows in out for r in rows] == list(zip(table.frame.tolist(), table.track.tolist(), strict=True))
+    assert {r.painted for p, rows in out for r in rows if r.track in (7, 8)} == {Painted.OBSCURED}  # nobody has identity 7 or 8
+
+
+def test_the_same_input_gives_the_same_bytes():
+    """Two engines, or one engine twice, paint the same bytes."""
+    table = regions(range(14), [(40.0 + i, 30.0, 90.0 + i, 90.0) for i in range(14)])
+    engine = plain_swap(SETTINGS, [0.9] * 28)
+
+    runs = [[copied(p) for p, _ in e.paint([noise_picture(140, 120, index=i) for i in range(14)], table)] for e in (engine, engine, plain_swap(SETTINGS, [0.9] * 14))]
+
+    for other in runs[1:]:
+        assert all(np.array_equal(a, b) for one, two in zip(runs[0], other, strict=True) for a, b in zip(one, two, strict=True))
+
+
+class SameFace(FakeEmbedder):
+    """Everybody is one person, as often as asked; then another."""
+
+    def __init__(self, near: int) -> None:
+        self.asked, self.near = 0, near
+
+    def embed(self, image, points, box):
+        self.asked += 1
+        vector = np.zeros(8, np.float32)
+        vector[0] = 0.0 if self.asked <= 1 + self.near else 2.0  # the first look is the original's
+        return vector
+
+
+@pytest.mark.parametrize(("near", "shown", "strengthened"), [(0, 12, False), (1, 12, True), (2, 12, True), (99, 0, True)])
+def test_a_face_too_near_its_original_is_strengthened_and_at_last_obscured(near, shown, strengthened):
+    """The check comes before the first frame leaves: a stronger face is tried, and where none is far enough the track is obscured."""
+    portraits = {0: FakePeople().portrait(Persona(0, 1, 0.2))}
+    engine = make_engine(replace(SETTINGS, check_every=50), mesh=_sure_mesh(), embedder=SameFace(near), segmenter=None, portraits=portraits)
+
+    list(engine.paint((noise_picture(140, 120, index=i) for i in range(12)), regions(range(12), [BOX] * 12)))
+
+    (paint,) = engine.summary()
+    assert (paint.num_face, paint.num_obscured, paint.strengthened) == (shown, 12 - shown, strengthened)
+    assert np.isnan(paint.distance_to_original) == (shown == 0)
+
+
+def _sure_mesh() -> FakeMesh:
+    class Sure(FakeMesh):
+        def fit(self, image, points, box):
+            return super().fit(image, points, box)[0], 0.9
+
+    return Sure()
+
+
+def test_an_engine_without_what_it_needs_says_so():
+    """swap without a mesh is refused with a reason."""
+    with pytest.raises(SettingsError, match="mesh"):
+        make_engine(SETTINGS, mesh=None, embedder=None, segmenter=None, portraits={})
+
+
+def test_steady_motion_passes_the_smoothing_and_jitter_does_not():
+    """A mesh that moves, grows and turns evenly comes out where it was; noise on it shrinks to less than half."""
+    base = mean_mesh() * 100
+    path = [_turned(base, 0.01 * t) * (1 + 0.01 * t) + np.array([3.0 * t, 0.05 * t * t, 0]) for t in range(11)]
+    random = np.random.default_rng(3)
+    noisy = [p + random.normal(0, 0.8, p.shape) for p in path]
+
+    settled = {name: follow.settled_mesh(5, {t: _sight(m) for t, m in enumerate(meshes)}) for name, meshes in (("even", path), ("noisy", noisy))}
+
+    assert np.abs(settled["even"] - path[5])[:, :2].max() < 0.1
+    slow = np.setdiff1d(np.arange(468), (*topo.LIPS, *topo.RIGHT_EYE, *topo.LEFT_EYE))
+    assert np.std((settled["noisy"] - path[5])[slow, :2]) < 0.45 * 0.8
+
+
+def _turned(mesh: np.ndarray, angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return mesh @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
+def _sight(mesh: np.ndarray) -> Sight:
+    box = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+    return Sight(mesh.astype(np.float32), box, True, True)
+
+
+def test_a_turned_head_is_measured_in_degrees():
+    """The yaw of a mesh that is turned in space by 40 degrees is about 40 degrees; a rolled one has none."""
+    mesh, angle = mean_mesh(), np.radians(40)
+    yawed = mesh @ np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+
+    assert align.yaw_deg(yawed) == pytest.approx(40, abs=6)
+    assert align.yaw_deg(_turned(mesh, 0.5)) < 6
