@@ -11,10 +11,11 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.geometry import similarity, transform
+from faceanon.core.geometry import similarity
 from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
+from faceanon.models.crops import shrink_warp
 
 VIEW_PX = 320  # side of the rough view
 # (5, 2) px: where YuNet's points lie in the view, on average: 400 LFW photos, dlib's own detector and chips, mirrored and averaged
@@ -48,20 +49,3 @@ def view_of(points: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np
     scale = (_VIEW_BOX[2] - _VIEW_BOX[0] + 1) / (_BOX_SHARE * side)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + _BOX_FALL * side
     return np.array([[scale, 0, (_VIEW_BOX[0] + _VIEW_BOX[2]) / 2 - scale * x], [0, scale, (_VIEW_BOX[1] + _VIEW_BOX[3]) / 2 - scale * y]], np.float32)
-
-
-def shrink_warp(image: Image, matrix: NDArray[np.float32], side: int) -> Image:
-    """(side, side, 3): the image through `matrix`; large faces are shrunk by area first, since sampling every fourth px would alias."""
-    scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
-    factor = int(1 / max(scale, 1e-6))
-    if factor >= 2:
-        back = cv2.invertAffineTransform(matrix)
-        corners = transform(np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float32), back.astype(np.float32))
-        low = np.clip(np.floor(corners.min(0)).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1])
-        high = np.clip(np.ceil(corners.max(0)).astype(int), low + 1, [image.shape[1], image.shape[0]])
-        part = image[low[1] : high[1], low[0] : high[0]]
-        size = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
-        to_image = np.array([[part.shape[1] / size[0], 0, low[0]], [0, part.shape[0] / size[1], low[1]], [0, 0, 1]])
-        matrix = (np.concatenate([matrix, [[0, 0, 1]]]) @ to_image)[:2].astype(np.float32)
-        image = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

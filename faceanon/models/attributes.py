@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry
-from faceanon.models.alignment import Aligner, shrink_warp, view_of
+from faceanon.models.alignment import Aligner, view_of
+from faceanon.models.crops import shrink_warp
 from faceanon.models.device import OnnxNet
 
 _PADDING = 0.2

@@ -17,6 +17,7 @@ from faceanon.core.geometry import transform
 from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
+from faceanon.models.crops import shrink_warp
 
 SIDE_PX = 192
 _MARGIN = 1.5
@@ -48,7 +49,7 @@ class TfliteMesh:
         return self._fit_crop(image, crop_of_mesh(mesh)) if score > _WORTH else (mesh, score)
 
     def _fit_crop(self, image: Image, to_crop: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-        crop = cv2.warpAffine(image, to_crop, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        crop = shrink_warp(image, to_crop, SIDE_PX)
         batch = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)[None] / 255  # (1, 192, 192, 3) RGB 0..1
         landmarks, flag = (value.reshape(-1) for value in self._net(batch).values())
         mesh = landmarks.reshape(468, 3)  # crop px
