@@ -1,4 +1,4 @@
-"""Makes people_bank.npz: `python -m faceanon.models.bank SCRATCH_DIR`. Not needed to use faceanon; about half an hour of one CPU.
+"""Makes people_bank.npz: `python -m faceanon.models.bank SCRATCH_DIR`. Not needed to use faceanon; ten minutes of a free CPU.
 
 Sampled seeds are drawn and measured; ridge regression gives the four controls and rough guesses of sex, age, skin, glasses, fringe, hat and
 childhood from a style alone. With these guesses thousands of seeds are screened without drawing them, evenly over sex, age and skin;
@@ -44,7 +44,7 @@ def build(gan: StyleGan, mesh: FaceMesh, reader: FaceAttributes, scratch: Path) 
     offsets = offsets_of(gan, mean, seeds)
     drawn = [_drawn(gan.synthesize, offset[None] + mean, mesh, reader, scratch / f"raw_{seed:05d}") for seed, offset in zip(seeds, offsets, strict=True)]
     controls, rest = _ridge(offsets, np.stack([control_measures(one["mesh"]) for one in drawn]), RIDGE)
-    empty = Bank(*(np.zeros(0) for _ in range(4)), mean, controls, rest)
+    empty = Bank(np.zeros(0, np.int64), nothing := np.zeros(0, np.float32), nothing, nothing, mean, controls, rest)
     short = shortlist(gan, mean, offsets, _traits(drawn))
     faces = [_neutral(gan, empty, mesh, reader, int(seed), scratch) for seed in short]
     keep = [row for row, face in enumerate(faces) if _is_usable(face) and int(short[row]) not in DROPPED]
@@ -99,22 +99,23 @@ def tone_of(skin: Rows) -> Rows:
 def write_sheets(folder: Path, faces: Sequence[tuple[int, Path]], *, columns: int = 8, side_px: int = 160) -> None:
     """sheet_<n>.png with 64 faces each and their seeds: to be looked at."""
     for start in range(0, len(faces), columns * columns):
-        tiles = [_tile(seed, cv2.imread(str(path)), side_px) for seed, path in faces[start : start + columns * columns]]
+        tiles = [_tile(seed, np.asarray(cv2.imread(str(path)), np.uint8), side_px) for seed, path in faces[start : start + columns * columns]]
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
         sheet = np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
         cv2.imwrite(str(folder / f"sheet_{start // columns**2}.png"), sheet)
 
 
 def _tile(seed: int, image: Image, side_px: int) -> Image:
-    tile = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    tile = people.shrunk(image, side_px)
     cv2.rectangle(tile, (0, 0), (48, 15), (0, 0, 0), -1)
-    return cv2.putText(tile, str(seed), (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+    cv2.putText(tile, str(seed), (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+    return tile
 
 
 def _drawn(synthesize, style: Rows, mesh: FaceMesh, reader: FaceAttributes, path: Path) -> dict[str, NDArray]:
     """Mesh, score and attributes of the picture of a style; from `path` if it was drawn before."""
     if not path.with_suffix(".npz").exists():
-        image = cv2.resize(synthesize(style), (people.SIDE_PX, people.SIDE_PX), interpolation=cv2.INTER_AREA)
+        image = people.shrunk(synthesize(style))
         points = people.fit(mesh, image)
         female, age, skin = reader.read(image, people.five_points(points), people.box_of(points))
         cv2.imwrite(str(path.with_suffix(".png")), image)

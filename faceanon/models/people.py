@@ -25,7 +25,7 @@ from faceanon.models.styles import Bank
 SIDE_PX = 512
 # (opening of the mouth, smile) in the controls' units: closed, slightly open, open, smiling and open
 VARIANTS = ((-0.02, 0.02), (0.08, 0.03), (0.18, 0.04), (0.28, 0.09))
-TOLERANCE = 0.03  # of openness, beyond which a variant is drawn once more
+TOLERANCE = 0.04  # of openness, beyond which a variant is drawn once more
 KEPT_PORTRAITS = 16  # 3 MB each
 KEPT_EMBEDDINGS = 4096
 _WEIGHTS = tuple(f"mobilestylegan_{net}_{part}" for net in ("mapping", "synthesis") for part in ("xml", "bin"))
@@ -88,7 +88,7 @@ class SyntheticPeople:
 
     def _draw(self, levels: NDArray[np.float32], wanted: float, smile: float) -> tuple[Image, NDArray[np.float32]]:
         large = self._gan.synthesize(styles.speaking(self.bank, levels, wanted, smile))
-        image = cv2.resize(large, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)  # (512, 512, 3) uint8 BGR
+        image = shrunk(large)
         return image, fit(self._mesh, image)
 
 
@@ -97,6 +97,11 @@ def generator(models: ModelSettings) -> StyleGan:
     for name in _WEIGHTS:
         registry.require(name, models.licences)
     return StyleGan(*(weights.path_of(name) for name in _WEIGHTS), threads=models.threads)
+
+
+def shrunk(large: Image, side_px: int = SIDE_PX) -> Image:
+    """A square picture at a portrait's size."""
+    return np.asarray(cv2.resize(large, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def fit(mesh: FaceMesh, image: Image) -> NDArray[np.float32]:

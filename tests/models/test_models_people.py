@@ -102,12 +102,12 @@ def test_variants_open_the_mouth(woman):
 
 @pytest.mark.models
 def test_variants_are_one_person(crowd, woman):
-    """Speaking never makes another person: well within the distance at which faces count as one person's."""
+    """Speaking never makes another person: the mouth ajar hardly changes the embedding, and wide open it stays one person's."""
     embedder = crowd._embedder
     faces = [embedder.embed(image, people.five_points(mesh), people.box_of(mesh)) for image, mesh in zip(woman.images, woman.meshes, strict=True)]
 
-    assert max(np.linalg.norm(face - woman.embedding) for face in faces[:3]) < 0.5
-    assert np.linalg.norm(faces[3] - woman.embedding) < embedder.same_person_distance
+    assert np.linalg.norm(faces[1] - woman.embedding) < 0.45
+    assert max(np.linalg.norm(face - woman.embedding) for face in faces) < embedder.same_person_distance
 
 
 @pytest.mark.models
