@@ -23,7 +23,9 @@ def test_a_place_stays_in_its_place(factor):
 
     expected_rows = (50 + np.arange(64) * factor) * 0.4
     assert crop.shape == (64, 64, 3)
-    assert np.abs(crop[:, 20, 0] - expected_rows).max() <= 0.8
+    difference = crop[:, 20, 0] - expected_rows  # grey levels, 0.4 to a px
+    assert abs(difference.mean()) < 0.15
+    assert np.abs(difference).max() <= 1.5  # three roundings
     assert (crop[..., 2] == 90).all()
 
 
