@@ -9,9 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store, tidy
@@ -105,15 +102,12 @@ def _show(summary: dict[str, Any]) -> None:
     if not summary["published"] and not summary["quarantined"]:
         print(f"nothing to do: all {summary['unchanged']} videos are already in {summary['out']}")
         return
-    table = Table(show_edge=False, pad_edge=False)
-    columns = ("videos", "unchanged", "quarantined", "frames", "faces", "people", "seconds", "x real time")
-    for column in columns:
-        table.add_column(column, justify="right")
-    table.add_row(
-        str(summary["published"]), str(summary["unchanged"]), str(len(summary["quarantined"])), str(summary["frames"]), str(summary["faces"]), str(summary["people"]),
-        f"{summary['wall_seconds']:.1f}", f"{summary['times_real_time']:.2f}",
-    )  # fmt: skip
-    Console().print(table)
+    cells = {
+        "videos": summary["published"], "unchanged": summary["unchanged"], "quarantined": len(summary["quarantined"]), "frames": summary["frames"], "faces": summary["faces"],
+        "people": summary["people"], "seconds": f"{summary['wall_seconds']:.1f}", "x real time": f"{summary['times_real_time']:.2f}",
+    }  # fmt: skip
+    for line in (list(cells), [str(value) for value in cells.values()]):
+        print("  ".join(text.rjust(max(len(name), len(str(value)))) for text, (name, value) in zip(line, cells.items(), strict=True)))
     print(f"videos in {summary['out']}/videos, the ledger in {summary['out']}/ledger, this summary in {summary['out']}/runs/{summary['run_id']}.json")
     if summary["engine"] == "swap":
         print(f"licence: {SWAP_LICENCE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from faceanon.commands.samples import finished
 from faceanon.commands.sheet import before_after
 from faceanon.core.settings import ModelSettings
 from faceanon.samples.archive import build_sample_archive
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     home = arguments.output.resolve()
     archive, out = home / "archive", home / "out"
     print("1. a sample archive of synthetic people (minutes the first time)", flush=True)
-    build_sample_archive(archive, size=arguments.size, models=ModelSettings(), on_progress=lambda text: print(f"   {text}", flush=True))
+    build_sample_archive(archive, size=arguments.size, models=ModelSettings(), on_progress=finished)
     command = ["anonymize", str(archive), "--output", str(out), "--scope", "collection", "--key-file", str(home / "keystore.json")]
     command += ["--local"] if arguments.local else []
     print(f"2. faceanon {' '.join(command)}", flush=True)
@@ -34,5 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
     pairs = [(p, out / "videos" / p.relative_to(archive)) for p in sorted(archive.rglob("*")) if p.suffix in VIDEOS]
     sheet = before_after(pairs, home / "before-after.png")
     print(f"3. look: {sheet} (each source above its output), {out}/videos, and")
-    print(f'   faceanon query {out} "SELECT name, state, num_frames FROM videos ORDER BY name"')
-    return main(["query", str(out), "SELECT name, state, num_frames FROM videos ORDER BY name"])
+    print(f'   faceanon query {out} "SELECT name, state, frames FROM videos ORDER BY name"')
+    return main(["query", str(out), "SELECT name, state, frames FROM videos ORDER BY name"])

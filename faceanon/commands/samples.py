@@ -14,7 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", choices=("tiny", "demo", "long"), default="demo")
 
 
+def finished(clip: str, frames: int, total: int) -> None:
+    """One line a clip."""
+    if frames == total:
+        print(f"   {clip}  {total} frames", flush=True)
+
+
 def run(arguments: argparse.Namespace) -> int:
-    truth = build_sample_archive(arguments.out, size=arguments.size, models=ModelSettings(), on_progress=print)
-    print(f"clips in {arguments.out}, truth in {truth}")
+    build_sample_archive(arguments.out, size=arguments.size, models=ModelSettings(), on_progress=finished)
+    print(f"clips in {arguments.out}, truth in {arguments.out}/truth.parquet and {arguments.out}/cuts.parquet")
     return 0

@@ -63,6 +63,7 @@ class Tally:
     quarantined: list[dict[str, str]] = field(default_factory=list)
     cpu_s: Counter[str] = field(default_factory=Counter)
     detected_frames: int = 0
+    people: int = 0
 
     def balances(self) -> bool:
         return self.requested == len(self.published) + len(self.unchanged) + len(self.quarantined)
@@ -77,7 +78,7 @@ def run(context: Context, executor: Executor, work: Work, progress: Progress) ->
     tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
         _wave(context, executor, wave, progress, tally)
-        fold(context.out.root, context.out)
+        fold(context.out.root, context.out, [item.name for item in wave])
     context.work.delete_tree(layout.attempts(context.spec.run.run_id))
     summary = _summary(context, tally, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
@@ -111,7 +112,8 @@ def _wave(context: Context, executor: Executor, items: list[SourceItem], progres
     for output, row in sorted(alive.items()):
         scopes.setdefault(row["scope_name"], []).append(output)
     units = [{"unit_id": f"scope-{n:07d}", "name": s, "scope_name": s, "output_ids": outputs} for n, (s, outputs) in enumerate(sorted(scopes.items()))]
-    list(_phase(context, executor, "link", units, progress, tally, alive))
+    for row in _phase(context, executor, "link", units, progress, tally, alive):
+        tally.people += row["people"]
     segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
     list(_phase(context, executor, "redact", [_segment_unit(row, n) for row, n in segments], progress, tally, alive))
     units = [{"unit_id": output, "name": row["name"], "output_id": output, "item": row["item"]} for output, row in sorted(alive.items())]
@@ -178,7 +180,7 @@ def _summary(context: Context, tally: Tally, wall_s: float) -> dict[str, Any]:
         "frames": sum(row["frames"] for row in tally.published),
         "detected_frames": tally.detected_frames,
         "faces": sum(row["tracks"] for row in tally.published),
-        "people": sum(row["people"] for row in tally.published),
+        "people": tally.people,
         "face_frames": sum(row["faces"] for row in tally.published),
         "face_frames_obscured": sum(row["obscured"] for row in tally.published),
         "repairs": sum(row["repairs"] for row in tally.published),

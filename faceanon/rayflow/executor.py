@@ -41,9 +41,7 @@ class RayExecutor:
             batch_size=1,  # a unit is seconds to minutes of work
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
-            max_restarts=-1,  # attempts are bounded per unit in the store, not per actor
-            max_task_retries=-1,
-        )
+        )  # Ray restarts actors and retries tasks without end; what bounds attempts is the ledger of attempts in the work store, per unit
         for answer in answers.iter_rows():
             row = json.loads(answer["row"])
             if row["kind"] == "stop":
@@ -67,6 +65,8 @@ def connect(address: str | None) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
+    for chatty in ("ray.data", "ray.train", "ray"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
 
