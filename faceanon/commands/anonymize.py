@@ -103,8 +103,8 @@ def _show(summary: dict[str, Any]) -> None:
         print(f"nothing to do: all {summary['unchanged']} videos are already in {summary['out']}")
         return
     cells = {
-        "videos": summary["published"], "unchanged": summary["unchanged"], "quarantined": len(summary["quarantined"]), "frames": summary["frames"], "faces": summary["faces"],
-        "people": summary["people"], "seconds": f"{summary['wall_seconds']:.1f}", "x real time": f"{summary['times_real_time']:.2f}",
+        "videos": summary["published"], "unchanged": summary["unchanged"], "quarantined": len(summary["quarantined"]), "frames": summary["frames"],
+        "faces": summary["faces"], "people": summary["people"], "seconds": f"{summary['wall_seconds']:.1f}", "x real time": f"{summary['times_real_time']:.2f}",
     }  # fmt: skip
     for line in (list(cells), [str(value) for value in cells.values()]):
         print("  ".join(text.rjust(max(len(name), len(str(value)))) for text, (name, value) in zip(line, cells.items(), strict=True)))
