@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from faceanon.analyze.detect import SUDDEN, Look, Watcher, span, unmatched
 from faceanon.analyze.follow import FOLLOW_WIDTH_PX, Grey, follow
+from faceanon.analyze.gradual import gradual_changes, thumbnail
 from faceanon.analyze.samples import BestViews, Crop, Sample, crop, mesh_fit, quality
 from faceanon.analyze.shots import ShotNet, ShotScorer
 from faceanon.core.geometry import Boxes
@@ -97,6 +98,9 @@ class _Run:
         self._context_start = max(0, (self._windows.start - 1) * WINDOW)
         self.stop_reading = self._windows.stop * WINDOW + WINDOW + 1 if owned else segment.stop_frame
         self._scorer = ShotScorer(settings.shots, shot_net)
+        self._shot_net = shot_net if settings.shots.detector == "transnet" else None
+        self._thumbnails: dict[int, NDArray[np.uint8]] = {}
+        self._gradual: list[tuple[int, float]] = []
         self._watcher: Watcher | None = None
         self._content: dict[int, float] = {}
         self._greys: dict[int, Grey] = {}
@@ -122,6 +126,8 @@ class _Run:
         self._content[picture.index] = self._scorer.last_content
         self._greys[picture.index] = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         self._grey_scale = small.shape[1] / picture.width
+        if self._shot_net is not None:
+            self._thumbnails[picture.index] = thumbnail(small)
         if picture.index >= self._first_look and picture.index <= self._windows.stop * WINDOW:
             self._watch(picture)
         if picture.index == self._window_closes(self._next_window):
@@ -180,6 +186,8 @@ class _Run:
         for i in inside:
             self._follow_lost(i, frames, breaks)
         self._add_samples(views.read(self._embedder, self._reader, self._mesh, only_new=window % SAMPLE_WINDOWS != 0))
+        if self._shot_net is not None:
+            self._gradual += gradual_changes(self._shot_net, self._thumbnails, frames, [frame for frame, _ in self._cuts])
         self._next_window += 1
         self._forget((self._next_window - 1) * WINDOW)
 
@@ -187,6 +195,7 @@ class _Run:
         """What the next window cannot look at."""
         self._greys = {f: grey for f, grey in self._greys.items() if f >= before}
         self._content = {f: value for f, value in self._content.items() if f >= before}
+        self._thumbnails = {f: image for f, image in self._thumbnails.items() if f >= before}
         self._seen = [seen for seen in self._seen if seen.frame >= before]
 
     def _add_detections(self, seen: _Seen) -> range:
@@ -244,7 +253,7 @@ class _Run:
     # -- the result
 
     def _result(self) -> SegmentAnalysis:
-        owned = [(frame, score) for frame, score in self._cuts if frame // WINDOW in self._windows]
+        owned = sorted([(frame, score) for frame, score in self._cuts if frame // WINDOW in self._windows] + self._gradual)
         detections, new_row = _sorted_detections(self._rows)
         return SegmentAnalysis(
             video_id=self._segment.video_id,
