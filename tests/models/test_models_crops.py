@@ -24,7 +24,7 @@ def test_a_place_stays_in_its_place(factor):
     expected_rows = (50 + np.arange(64) * factor) * 0.4
     assert crop.shape == (64, 64, 3)
     difference = crop[:, 20, 0] - expected_rows  # grey levels, 0.4 to a px
-    assert abs(difference.mean()) < 0.15
+    assert abs(difference.mean()) < 0.25
     assert np.abs(difference).max() <= 1.5  # three roundings
     assert (crop[..., 2] == 90).all()
 
