@@ -20,9 +20,9 @@ _SOFTEST_PX = 2.0
 
 
 def relight(
-    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32] | None, shading: float = 1.0
+    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32], shading: float = 1.0
 ) -> tuple[Image, NDArray[np.float32]]:
-    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; wet (h, w) is 1 on eyes, which have no
+    """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; wet (h, w) is 1 on eyes and teeth, which have no
     colour of skin to be changed; mouth_gain (h, w) multiplies the lightness.
     shading 0..1: how much of the frame's shading is taken over; its mean light always is.
 
@@ -45,8 +45,7 @@ def relight(
     lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
     middle = float(mean_new[0])
     lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts
-    if mouth_gain is not None:
-        lab[..., 0] *= mouth_gain
+    lab[..., 0] *= mouth_gain
     shade = np.minimum(gain, 1.1) * vivid  # less light, less colour
     for channel in (1, 2):
         shift = (colour[..., channel - 1] - mean_new[channel] * shade) * (1 - 0.6 * wet)

@@ -84,8 +84,9 @@ def _render(
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
     _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mouth = _mouth_gain(old.shape[:2], vertices, texture, openness, demand.mouth)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, weights[..., EYES], mouth, shading)
+    lips = _inside_lips(old.shape[:2], vertices)
+    wet = np.maximum(weights[..., EYES], lips)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips, shading)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
@@ -104,18 +105,19 @@ def _look_aside(
     map_y -= np.float32(dy) * eyes
 
 
-def _mouth_gain(size: tuple[int, int], vertices: NDArray[np.float32], texture: Texture, openness: float, mouth: float) -> NDArray[np.float32] | None:
-    """(h, w) what the lightness inside the lips is multiplied by, so that a mouth without teeth in the frame shows none; None where nothing is to be done."""
+def _mouth_gain(texture: Texture, openness: float, mouth: float) -> np.float32:
+    """What the lightness inside the lips is multiplied by, so that a mouth without teeth in the frame shows none, and one with teeth does."""
     if not np.isfinite(mouth):
-        return None
-    gain = float(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), 0.25, 1.15))
-    if abs(gain - 1) < 0.03:
-        return None
+        return np.float32(1)
+    return np.float32(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), 0.25, 1.6))
+
+
+def _inside_lips(size: tuple[int, int], vertices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) float32 1 inside the mouth, soft at the lips."""
     ring = vertices[list(topo.INNER_LIPS), :2]
     inside = np.zeros(size, np.float32)
     cv2.fillPoly(inside, [np.rint(ring * 8).astype(np.int32)], 1.0, shift=3)
-    inside = cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.06 * float(np.ptp(ring[:, 1]))))
-    return 1 + (np.float32(gain) - 1) * inside
+    return cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.06 * float(np.ptp(ring[:, 1]))))
 
 
 def _level(vertices: NDArray[np.float32], texture: Texture) -> int:

@@ -28,6 +28,7 @@ SKIN, ALPHA, FOREHEAD, EYES = 0, 1, 2, 3
 
 
 GROUPS = (topo.LIPS, topo.RIGHT_EYE + topo.RIGHT_LID, topo.LEFT_EYE + topo.LEFT_LID)  # features that move as a whole
+_SLIT = 0.55  # light inside a mouth that is open by a slit, over that inside the next variant's
 _SOFT = 0.15  # reach of a group's movement beyond the group, in eye distances
 
 
@@ -79,6 +80,7 @@ def prepare(portrait: Portrait) -> Texture:
     mouth = np.array([r.mouth for r in readings], np.float32)
     known = np.isfinite(mouth)
     mouth = np.where(known, mouth, mouth[known][0] if known.any() else 1.0).astype(np.float32)
+    mouth[0] = _SLIT * mouth[min(1, len(mouth) - 1)]
     return Texture(
         layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), tuple(_shrunk(weights, k) for k in range(LEVELS)),
         portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
@@ -89,7 +91,7 @@ def _with_mouth_of(open_face: Image, shut_face: Image, layout: NDArray[np.float3
     """A shut mouth has no inside: it borrows the next variant's, darkened, for mouths that are open by a slit."""
     inside = _polygon(layout[list(topo.INNER_LIPS)])
     inside = cv2.GaussianBlur(inside, (0, 0), SIDE_PX / 200)[..., None]
-    return np.rint(shut_face * (1 - inside) + 0.55 * open_face * inside).astype(np.uint8)
+    return np.rint(shut_face * (1 - inside) + _SLIT * open_face * inside).astype(np.uint8)
 
 
 def _shrunk(image: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
