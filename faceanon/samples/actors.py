@@ -206,8 +206,8 @@ def _body(front: View, name: str) -> tuple[Layer, Layer]:
     colour = np.where(y[..., None] > top + 560, np.array([58.0, 46.0, 44.0]), np.array(CLOTHES[name], np.float64))
     cloth = np.clip(colour * shade[..., None], 0, 255)
     neck = np.hypot((x - middle) / (0.36 * half), (y - end + 36) / 25.0)
-    rim = np.clip((neck - 1) * 12, 0, 1) * np.clip((y - top) / 4, 0, 1)
+    rim = np.clip((neck - 1) * 12, 0, 1) * np.clip((y - top) / 4, 0, 1) * np.clip((top + 125 - y) / 40, 0, 1)  # further down it is the body again
     seam = 1 - 0.3 * np.exp(-(((neck - 1.1) / 0.07) ** 2))  # the knitted edge
     body = np.dstack([cloth, mask * 255]).round().astype(np.uint8)
     collar = np.dstack([cloth * seam[..., None], mask * rim * 255]).round().astype(np.uint8)
-    return body, collar[: int(top) // 8 * 8 + 136]  # further down it is the body again
+    return body, collar[: int(top) // 8 * 8 + 136]
