@@ -12,8 +12,9 @@ from faceanon.core.geometry import Boxes, iou
 
 FOLLOW_WIDTH_PX = 640  # of the grey pictures in which faces are followed
 STEP_LIKENESS = 0.72  # normalised correlation with the frame before
-FIRST_LIKENESS = 0.35  # and with where it began; a head that turns stays above for a while
+FIRST_LIKENESS = 0.25  # and with where it began; a head that turns stays above for a while
 _MIN_SIDE_PX = 12
+_SHARE = 0.9  # of the box that is matched: its corners show what is behind the face
 _MIN_CONTRAST = 4.0  # grey levels; less shows nothing that could be followed
 _MET_IOU = 0.3
 
@@ -58,7 +59,7 @@ def _cut(grey: Grey, box: NDArray[np.float32]) -> Grey:
 
 def _area(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """Whole px around a box, of a size that depends on the box's size alone."""
-    w, h = (max(_MIN_SIDE_PX, round(float(side) * 1.1)) for side in (box[2] - box[0], box[3] - box[1]))
+    w, h = (max(_MIN_SIDE_PX, round(float(side) * _SHARE)) for side in (box[2] - box[0], box[3] - box[1]))
     x0, y0 = round(float(box[0] + box[2]) / 2 - w / 2), round(float(box[1] + box[3]) / 2 - h / 2)
     return x0, y0, x0 + w, y0 + h
 

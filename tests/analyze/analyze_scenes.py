@@ -41,7 +41,7 @@ def draw_face(image: np.ndarray, x: float, y: float, size: float, seed: int = 0)
     rng = np.random.default_rng(seed)
     for _ in range(5):
         dx, dy = rng.uniform(-0.5, 0.5, 2) * radius
-        cv2.circle(image, (round(x + dx), round(y + dy)), max(1, radius // 6), (20 + 20 * (seed % 5), 20, 180), -1)
+        cv2.circle(image, (round(x + dx), round(y + dy)), max(1, radius // 5), (110, 20 if seed % 2 else 75, 255), -1)
 
 
 @dataclass

@@ -59,8 +59,22 @@ def test_segments_of_one_length_give_the_same_analysis(whole, length):
     assert_same(whole, analyzed([length] * NUM))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(lengths=st.lists(st.sampled_from([1, 5, 16, 17, 31, 48, 90]), min_size=1, max_size=8))
 def test_any_segmentation_gives_the_same_analysis(whole, lengths):
     """Wherever the borders lie, the joined arrays are the same."""
     assert_same(whole, analyzed(lengths))
+
+
+def test_gradual_changes_do_not_depend_on_segments():
+    """The optional net sees each window with its neighbours, whoever asks."""
+
+    def net(pictures):
+        level = pictures.reshape(len(pictures), -1).mean(1)
+        return (np.abs(level - np.roll(level, 2)) > 0.6 * np.abs(level - level.mean()).max()).astype(np.float32)
+
+    options = {"settings": SETTINGS.with_values(shots__detector="transnet"), "shot_net": net}
+    whole = analyzed([NUM], **options)
+
+    assert len(whole.cut_frame) > 1
+    assert_same(whole, analyzed([40] * NUM, **options))
