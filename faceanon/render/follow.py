@@ -91,20 +91,17 @@ def settled_mesh(frame: int, sights: Mapping[int, Sight]) -> NDArray[np.float32]
 
 
 class Usual:
-    """How open and how lively a track's eyes usually are, from all of its frames that are known so far."""
+    """How high a track's irises usually stand over their lower lids, from all of its frames that are known so far."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[float, float]] = []
+        self._seen: list[float] = []
 
     def add(self, expression: Expression) -> None:
-        if np.isfinite(expression.contrast) and len(self._seen) < 500:
-            self._seen.append((expression.opening, expression.contrast))
+        if np.isfinite(expression.height) and len(self._seen) < 500:
+            self._seen.append(expression.height)
 
-    def opening_and_contrast(self) -> tuple[float, float]:
-        if not self._seen:
-            return (0.0, 0.0)
-        opening, contrast = np.percentile(np.array(self._seen), 70, axis=0)
-        return (float(opening), float(contrast))
+    def height(self) -> float:
+        return float(np.percentile(self._seen, 70)) if self._seen else 0.0
 
 
 def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
@@ -112,8 +109,8 @@ def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
     near = [(f - frame, sights[f].expression) for f in range(frame - 2, frame + 3) if f in sights and sights[f].stays]
     if not near:
         return Demand()
-    opening, contrast = usual.opening_and_contrast()
-    closed = [(apart, closedness(e, opening, contrast)) for apart, e in near if abs(apart) <= 1]
+    height = usual.height()
+    closed = [(apart, closedness(e, height)) for apart, e in near if abs(apart) <= 1]
     weight = {0: 2.0, 1: 0.5, -1: 0.5}
     shut = sum(weight[a] * c for a, c in closed) / sum(weight[a] for a, _ in closed) if closed else 0.0
     mouths = [e.mouth for apart, e in near if abs(apart) <= 1 and np.isfinite(e.mouth)]

@@ -49,13 +49,6 @@ def openness(mesh: NDArray[np.float32]) -> float:
     return float(np.linalg.norm(mesh[13] - mesh[14]) / max(eye_distance(mesh), 1e-6))
 
 
-def eye_opening(mesh: NDArray[np.float32], contour: tuple[int, ...]) -> float:
-    """Mean height of an eye over its width."""
-    ring = mesh[list(contour), :2]
-    height = np.linalg.norm(ring[2:7] - ring[[14, 13, 12, 11, 10]], axis=1).mean()
-    return float(height / max(np.linalg.norm(ring[0] - ring[8]), 1e-6))
-
-
 def with_open_mouth(layout: NDArray[np.float32], gap: float = 0.22) -> NDArray[np.float32]:
     """layout (468, 2) upright px, its inner lips at least `gap` of the eye distance apart: lower lip and chin moved down."""
     wide = eye_distance(layout)
