@@ -40,7 +40,7 @@ class ShotSettings:
 @dataclass(frozen=True)
 class DetectSettings:
     detector: str = _setting("yunet", "yunet, centerface, mtcnn, or a union such as yunet+centerface")
-    threshold: float = _setting(0.35, "scores below are not faces")
+    threshold: float = _setting(0.3, "scores below are not faces")
     sure: float = _setting(0.6, "scores at or above are faces without further proof")
     every: int = _setting(4, "frames between looks of the detector where tracking is sure; a power of two, at most 16")
     width_px: int = _setting(640, "width of the picture that the quick look sees")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceanon.core.errors import AlreadyExists, SourceTruncated, VerificationFailed
+from faceanon.core.errors import AlreadyExists, SourceTruncated, SourceUnsupported, VerificationFailed
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
 from faceanon.core.records import PaintRow, RegionTable, Segment, StagedSegment, VideoPlan, VideoRegions
@@ -26,6 +26,7 @@ from faceanon.flow.stopwatch import Stopwatch, timed
 from faceanon.identity.sealed import load_regions
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter, can_write
+from faceanon.media.joined import copied_digest
 from faceanon.media.mixing import choose_copies
 from faceanon.render.engines import make_engine
 from faceanon.verify.painted import Kept, unpainted
@@ -53,7 +54,8 @@ def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegio
     if reason:
         staged = _render(context, output_id, plan, regions, segment, own, reason, digest, watch)
     else:
-        staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", "", 0, segment.num_frames)
+        sha256, size = copied_digest(context.source(plan.source), plan.facts, segment)
+        staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", sha256, size, segment.num_frames)
     try:
         context.work.create(record, json.dumps(to_json(staged)).encode())
     except AlreadyExists:
@@ -81,10 +83,14 @@ def regions_digest(regions: RegionTable, reason: str) -> str:
 def _render(
     context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, segment: Segment, own: RegionTable, reason: str, digest: str, watch: Stopwatch
 ) -> StagedSegment:
-    can_write(plan.facts)
+    try:
+        can_write(plan.facts)
+    except SourceUnsupported as error:
+        raise SourceUnsupported(error.reason, source=plan.item.uri) from error
     engine = _engine(context, regions, own, watch)
     path = context.scratch.file(".nut")
-    source = watch.each("decode", read_pictures(context.source(plan.source), plan.facts, segment))
+    reader = read_pictures(context.source(plan.source), plan.facts, segment)
+    source = watch.each("decode", reader)
     frames = 0
     kept = KeptFaces(own)
     with watch.stage("encode"), SegmentWriter(path, plan.facts, context.settings.encode) as writer, watch.stage("render"):
@@ -101,7 +107,7 @@ def _render(
     context.work.delete(name)  # left by an earlier attempt of this very process
     context.work.upload(path, name)
     context.discard(path)
-    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, tuple(engine.summary()))
+    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, tuple(engine.summary()), reader.decode_errors)
 
 
 def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):
