@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from faceanon.models.stylegan import LEVELS, STYLE
 
 TRUNCATION = 0.7
-EMPHASIS = 1.25  # how much farther from the mean face a cast person is: two of one sex, age and skin are then .70 apart for dlib, not .60
 POSE = slice(0, 3)  # levels that turn the head
 MOUTH = slice(1, 4)  # levels that move the lips
 YAW, PITCH, OPENNESS, SMILE = range(4)  # rows of the controls
@@ -58,10 +57,13 @@ def noise(seed: int) -> NDArray[np.float32]:
 
 
 def mixed(base: Offset, partner: Offset, mix: float) -> Offset:
-    """Between two people, and farther from the average face than they are, where a plain mean would look like everybody."""
+    """Between two people, but as far from the average face as they are, where a plain mean would look like everybody.
+
+    1.25 times as far, two of one sex, age and skin are .70 apart for dlib instead of .60, but 2 of 8 grow a hat or glasses.
+    """
     between = (1 - mix) * base + mix * partner
     length = (1 - mix) * np.linalg.norm(base) + mix * np.linalg.norm(partner)
-    return (between * (EMPHASIS * length / max(float(np.linalg.norm(between)), 1e-6))).astype(np.float32)
+    return (between * (length / max(float(np.linalg.norm(between)), 1e-6))).astype(np.float32)
 
 
 def frontal(bank: Bank, offset: Offset) -> NDArray[np.float32]:
