@@ -8,3 +8,5 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from support.s3_server import s3_root, s3_server  # noqa: F401 (fixtures for every test; one server a session)

@@ -84,7 +84,7 @@ def fake_models(settings: Settings, *, need):
     )
 
 
-def spec_of(out: Path, settings: Settings, key_file: Path, sources: list[str]):
+def spec_of(out: Path | str, settings: Settings, key_file: Path, sources: list[str]):
     """A JobSpec and what is to be done."""
     store = open_store(str(out))
     resolved = resolve(sources, settings, exclude=(store.root,))
@@ -95,7 +95,7 @@ def spec_of(out: Path, settings: Settings, key_file: Path, sources: list[str]):
     return spec, work_to_do(resolved, known(store), settings, keystore.keystore_id, retry_quarantined=False)
 
 
-def run_local(sources: list[str], out: Path, key_file: Path, settings: Settings, loader=fake_models) -> dict:
+def run_local(sources: list[str], out: Path | str, key_file: Path, settings: Settings, loader=fake_models) -> dict:
     """The job on `sources`, with fakes, in this process; its summary."""
     spec, work = spec_of(out, settings, key_file, sources)
     with Context(spec, loader) as context:
