@@ -18,8 +18,8 @@ _NET_SIZE = (48, 27)  # width, height px
 
 
 def thumbnail(image: Image) -> NDArray[np.uint8]:
-    """(27, 48, 3) uint8 RGB, as the net takes it."""
-    return cv2.cvtColor(cv2.resize(image, _NET_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+    """(27, 48, 3) uint8 BGR, as the net takes it."""
+    return cv2.resize(image, _NET_SIZE, interpolation=cv2.INTER_AREA)
 
 
 def gradual_changes(net: ShotNet, thumbnails: dict[int, NDArray[np.uint8]], window: range, hard_cuts: list[int]) -> list[tuple[int, float]]:
@@ -28,7 +28,7 @@ def gradual_changes(net: ShotNet, thumbnails: dict[int, NDArray[np.uint8]], wind
     Each run of probabilities above CHANGE is one change; its middle is its highest frame.
     """
     frames = sorted(thumbnails)
-    likely = np.asarray(net(np.stack([thumbnails[f] for f in frames])), np.float32)  # (n,) 0..1
+    likely = np.asarray(net([thumbnails[f] for f in frames]), np.float32)  # (n,) 0..1
     changes = []
     edges = np.flatnonzero(np.diff(np.concatenate([[False], likely >= CHANGE, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):

@@ -36,7 +36,7 @@ _MUCH_COLOUR = 70.0  # and between any two
 _ALIKE_MEAN, _ALIKE_HALF = 0.60, 0.70  # see `similarity`
 _STRAY = 0.4  # what a block loses that is found alone at the end of its reach
 
-ShotNet = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (n, 27, 48, 3) uint8 RGB -> (n,) probability that the shot changes around this frame
+ShotNet = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]  # n pictures (27, 48, 3) uint8 BGR -> (n,) probability that a shot ends here
 
 
 @dataclass(frozen=True)
