@@ -56,12 +56,11 @@ def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, op
 
 
 def _close(flat: NDArray, ring: list[int], lid: list[int], closed: float) -> None:
-    """In place: the upper lid comes down to just above the lower one, and draws the skin above along."""
+    """In place: the upper lid comes down most of the way and draws the skin above along; the rest is the texture's, or lashes would be stretched."""
     lower, upper = ring[1:8], ring[:8:-1]
     gap = flat[upper] - flat[lower]
-    flat[lower] += 0.12 * closed * gap
-    flat[upper] -= 0.84 * closed * gap
-    flat[lid[:8:-1]] -= 0.30 * closed * gap
+    flat[upper] -= 0.7 * closed * gap
+    flat[lid[:8:-1]] -= 0.3 * closed * gap
 
 
 def yaw_deg(mesh: NDArray[np.float32]) -> float:

@@ -13,7 +13,7 @@ from faceanon.render import align
 from faceanon.render import topology as topo
 from faceanon.render.blend import relight, soften
 from faceanon.render.expression import NEUTRAL, Demand
-from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture
+from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture, shut_share
 from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
@@ -83,9 +83,9 @@ def _render(
     map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
     _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
-    new = cv2.remap(texture.face(level, openness), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lips = _inside_lips(old.shape[:2], vertices)
-    wet = np.maximum(weights[..., EYES], lips)
+    wet = np.maximum(weights[..., EYES] * np.float32(1 - shut_share(demand.closed)), lips)
     lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips, shading)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
@@ -109,7 +109,8 @@ def _mouth_gain(texture: Texture, openness: float, mouth: float) -> np.float32:
     """What the lightness inside the lips is multiplied by, so that a mouth without teeth in the frame shows none, and one with teeth does."""
     if not np.isfinite(mouth):
         return np.float32(1)
-    return np.float32(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), 0.25, 1.6))
+    darkest = float(np.interp(mouth, [0.5, 0.75], [0.25, 0.95]))  # teeth that are seen in the frame are not made grey
+    return np.float32(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), darkest, 1.6))
 
 
 def _inside_lips(size: tuple[int, int], vertices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.picture import Image
+from faceanon.render import topology as topo
 
 LIGHT_REACH = 0.17  # sigma of what counts as shading, over the texture's side
 _FEW_PX = 64
@@ -92,22 +93,22 @@ def _without_hair(image: Image, skin: NDArray[np.float32], layout: NDArray[np.fl
     plain = spread_out(image, 1.0 - np.maximum(strands, (skin < 0.3).astype(np.uint8)).astype(np.float32))
     from_other = cv2.GaussianBlur(1.0 - other_strands.astype(np.float32), (0, 0), side / 50)[..., None]
     donor = other * from_other + plain * (1 - from_other)
-    share = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), side / 60) * np.clip(2 * skin, 0, 1)
+    share = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), side / 60) * np.clip(8 * skin, 0, 1)
     share = np.maximum(share, strands * (skin > 0.6))[..., None]
     share = cv2.GaussianBlur(share, (0, 0), side / 100)[..., None]
     return np.rint(image * (1 - share) + donor * share).astype(np.uint8)
 
 
 def _strands(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(S, S) 0 or 1: much darker than the face's skin, above the brows or outside of the eyes, and above the nose's foot. Shadows of deep eyes and beards stay."""
+    """(S, S) 0 or 1: much darker than the face's skin, above the brows or outside of the eyes, and above the upper lip. Shadows of deep eyes and beards stay."""
     side = image.shape[0]
     lab = _lab(image)
     usual = float(np.median(lab[..., 0][skin > 0.5]))
-    dark = (skin > 0.02) & (lab[..., 0] < 0.72 * usual) & (skin_likeness(lab, skin) < 0.3)
+    dark = (skin > 0.005) & (lab[..., 0] < 0.82 * usual) & (skin_likeness(lab, skin) < 0.35)
     x, y = np.arange(side)[None, :], np.arange(side)[:, None]
     brow = float(layout[[105, 334], 1].min())
     beside = (x < layout[33, 0] - 0.03 * side) | (x > layout[263, 0] + 0.03 * side)
-    dark &= (y < brow - 0.02 * side) | (beside & (y < layout[2, 1]))
+    dark &= (y < brow - 0.02 * side) | (beside & (y < layout[0, 1]))
     return cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
 
 
@@ -116,3 +117,28 @@ def in_the_colours_of(image: Image, other: Image, skin: NDArray[np.float32]) -> 
     lab, goal = _lab(image), _lab(other)
     lab += weighted_mean(goal, skin) - weighted_mean(lab, skin)
     return cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
+
+
+def shut_eyes(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> tuple[Image, NDArray[np.uint8]]:
+    """The texture with skin over both eyes and a line of lashes where the lids meet, and the mask (S, S) uint8 of what is changed."""
+    side = image.shape[0]
+    lids = np.zeros((side, side), np.uint8)
+    lashes = np.zeros((side, side), np.uint8)
+    for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
+        contour = layout[list(ring)]
+        width = float(np.linalg.norm(contour[0] - contour[8]))
+        cv2.fillPoly(lids, [np.rint(contour * 8).astype(np.int32)], 255, shift=3)
+        rise = 0.3 * (contour[[8, *range(9, 16), 0]] - contour[8::-1])
+        seam = contour[8::-1] + rise * np.array([0.0, 0.6])  # the lids meet just above the lower one's rest
+        cv2.polylines(lashes, [np.rint(seam * 8).astype(np.int32)], False, 255, max(2, round(0.045 * width)), cv2.LINE_AA, shift=3)
+    wide = round(0.042 * side) | 1  # lashes and the shadow of the open lid lie around the mesh's contour
+    lids = cv2.dilate(lids, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    brows = np.zeros((side, side), np.uint8)
+    for ring in (topo.RIGHT_BROW, topo.LEFT_BROW):
+        cv2.fillConvexPoly(brows, cv2.convexHull(np.rint(layout[list(ring)]).astype(np.int32)), 255)
+    lids[brows > 0] = 0
+    bare = cv2.GaussianBlur(spread_out(image, (skin > 0.5).astype(np.float32)), (0, 0), side / 200)
+    line = cv2.GaussianBlur(lashes, (0, 0), side / 340).astype(np.float32)[..., None] / 255
+    dark = 0.35 * bare.astype(np.float32)
+    shut = np.rint(bare * (1 - 0.85 * line) + dark * 0.85 * line).astype(np.uint8)
+    return shut, cv2.GaussianBlur(cv2.dilate(lids, np.ones((3, 3), np.uint8)), (0, 0), side / 110)

@@ -16,7 +16,8 @@ from faceanon.core.picture import Image
 from faceanon.core.portrait import Portrait
 from faceanon.render import expression
 from faceanon.render import topology as topo
-from faceanon.render.retouch import in_the_colours_of, retouch, spread_out
+from faceanon.render.expression import smooth_step
+from faceanon.render.retouch import in_the_colours_of, retouch, shut_eyes, spread_out
 from faceanon.render.warp import dense_map
 
 SIDE_PX = 512  # of the largest texture
@@ -39,6 +40,8 @@ class Texture:
     layout: NDArray[np.float32]  # (468, 2) px of level 0
     triangles: NDArray[np.int32]  # (T, 3)
     faces: tuple[tuple[Image, ...], ...]  # by level, then variant
+    shut: tuple[Image, ...]  # by level: variant 0 with its eyes shut
+    lids: tuple[NDArray[np.uint8], ...]  # by level, (S, S) uint8: where shut eyes are painted
     weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 4) uint8: SKIN, ALPHA, FOREHEAD, EYES
     openness: NDArray[np.float32]  # (V,)
     meshes: NDArray[np.float32]  # (V, 468, 3) of the portrait
@@ -47,8 +50,21 @@ class Texture:
     gaze: tuple[float, float]  # of variant 0; see expression.Expression
     mouth: NDArray[np.float32]  # (V,) light inside the mouth over the skin's
 
-    def face(self, level: int, openness: float) -> Image:
-        """The texture for a mouth as open as that: the two nearest variants mixed."""
+    def face(self, level: int, openness: float, closed: float = 0.0) -> Image:
+        """The texture for a mouth as open, and for eyes as closed, as that."""
+        image = self._spoken(level, openness)
+        share = shut_share(closed)
+        if share <= 0:
+            return image
+        rows = np.flatnonzero(self.lids[level].any(1))
+        part = np.s_[rows[0] : rows[-1] + 1]
+        mask = self.lids[level][part].astype(np.float32)[..., None] * (share / 255)
+        image = image.copy()
+        image[part] = np.rint(image[part] * (1 - mask) + self.shut[level][part] * mask).astype(np.uint8)
+        return image
+
+    def _spoken(self, level: int, openness: float) -> Image:
+        """The two variants nearest to the openness, mixed."""
         images = self.faces[level]
         high = int(np.clip(np.searchsorted(self.openness, openness), 1, max(1, len(images) - 1)))
         if len(images) == 1 or openness <= self.openness[0]:
@@ -65,6 +81,11 @@ class Texture:
         return ((1 - (share - low)) * self.meshes[low] + (share - low) * self.meshes[high]).astype(np.float32)
 
 
+def shut_share(closed: float) -> float:
+    """How much of the shut eyes' texture is seen: the lids come down by the mesh first."""
+    return smooth_step((closed - 0.2) / 0.6)
+
+
 def prepare(portrait: Portrait) -> Texture:
     """Lay a portrait out. Takes a second or so, once per person."""
     layout, triangles = _layout(portrait.meshes[0])
@@ -76,13 +97,15 @@ def prepare(portrait: Portrait) -> Texture:
     lower = _lower_face(layout)[..., None]
     faces = [plain[0]] + [np.rint(v * lower + plain[0] * (1 - lower)).astype(np.uint8) for v in plain[1:]]
     weights = np.rint(255 * np.stack(maps, axis=2)).astype(np.uint8)
+    shut, lids = shut_eyes(faces[0], maps[SKIN], layout)
     readings = [expression.read(image, mesh) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
     mouth = np.array([r.mouth for r in readings], np.float32)
     known = np.isfinite(mouth)
     mouth = np.where(known, mouth, mouth[known][0] if known.any() else 1.0).astype(np.float32)
     mouth[0] = _SLIT * mouth[min(1, len(mouth) - 1)]
     return Texture(
-        layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), tuple(_shrunk(weights, k) for k in range(LEVELS)),
+        layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), tuple(_shrunk(shut, k) for k in range(LEVELS)),
+        tuple(_shrunk(lids, k) for k in range(LEVELS)), tuple(_shrunk(weights, k) for k in range(LEVELS)),
         portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
     )  # fmt: skip
 
