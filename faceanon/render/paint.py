@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.picture import Image, Picture
+from faceanon.core.ports import PersonSegmenter
 from faceanon.render import align
 from faceanon.render import topology as topo
 from faceanon.render.blend import relight, soften
@@ -18,6 +19,7 @@ from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
 HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
+TURNED_DEG = 20.0
 PxBox = tuple[int, int, int, int]
 
 
@@ -43,9 +45,19 @@ class Patch:
 
 
 def make_patch(
-    picture: Picture, mesh: NDArray[np.float32], texture: Texture, beta: float, demand: Demand = NEUTRAL, shading: float = 1.0, resize: float = 0.0
+    picture: Picture,
+    mesh: NDArray[np.float32],
+    texture: Texture,
+    beta: float,
+    demand: Demand = NEUTRAL,
+    shading: float = 1.0,
+    resize: float = 0.0,
+    segmenter: PersonSegmenter | None = None,
 ) -> Patch | None:
-    """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture."""
+    """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture.
+
+    The segmenter is asked about turned heads alone, whose far outline the mesh only guesses.
+    """
     openness = topo.openness(mesh)
     vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed, resize)
     face_px = float(np.ptp(vertices[:, 0]))
@@ -60,6 +72,8 @@ def make_patch(
     scale = np.array([size[0] / w, size[1] / h, k], np.float32)
     local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
     image, alpha = _render(work, local, texture, face_px * k, openness, demand, shading)
+    if segmenter is not None and align.yaw_deg(mesh) > TURNED_DEG:
+        alpha = _off_the_wall(alpha, _person(picture, box, segmenter, size), face_px * k)
     if k != 1.0:
         image, alpha = cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
     return Patch(box[0], box[1], image, alpha)
@@ -71,6 +85,20 @@ def _box_of(vertices: NDArray[np.float32], picture: Picture) -> PxBox | None:
     x0, y0 = np.maximum(np.floor(low - margin), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(high + margin), [picture.width, picture.height]).astype(int)
     return (int(x0), int(y0), int(x1), int(y1)) if x1 - x0 >= 4 and y1 - y0 >= 4 else None
+
+
+def _person(picture: Picture, box: PxBox, segmenter: PersonSegmenter, size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w) float32 1 = person, of the patch's box; the segmenter sees half as much again on each side."""
+    w, h = box[2] - box[0], box[3] - box[1]
+    wide = (max(0, box[0] - w // 2), max(0, box[1] - h // 2), min(picture.width, box[2] + w // 2), min(picture.height, box[3] + h // 2))
+    mask = segmenter.mask(picture.crop(wide))
+    return cv2.resize(mask[box[1] - wide[1] : box[3] - wide[1], box[0] - wide[0] : box[2] - wide[0]], size, interpolation=cv2.INTER_LINEAR)
+
+
+def _off_the_wall(alpha: NDArray[np.float32], person: NDArray[np.float32], face_px: float) -> NDArray[np.float32]:
+    """No paint beside the head, as far as the mask says. Only the outer rim can be taken back: inside, a mask that errs would uncover the face."""
+    rim = 1 - np.clip(2.5 * cv2.GaussianBlur(alpha, (0, 0), 0.05 * face_px) - 1.0, 0, 1)
+    return alpha * (1 - rim * (1 - np.clip(2 * person, 0, 1)))
 
 
 def _render(

@@ -81,22 +81,17 @@ def _evenly_lit(image: Image, skin: NDArray[np.float32]) -> Image:
 
 
 def _without_hair(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> Image:
-    """Dark strands over forehead and temples: taken from the other side of the face, or else from the skin around."""
+    """Dark strands over forehead and temples replaced by the colour of the skin around."""
     side = image.shape[0]
     strands = _strands(image, skin, layout)
     if not strands.any():
         return image
     strands = cv2.dilate(strands, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side // 18, side // 18)))
-    middle = float(layout[[10, 152, 1, 168], 0].mean())
-    mirror = np.array([[-1, 0, 2 * middle], [0, 1, 0]], np.float32)
-    other, other_strands = (cv2.warpAffine(a, mirror, (side, side), borderMode=cv2.BORDER_REPLICATE) for a in (image, strands))
-    plain = spread_out(image, 1.0 - np.maximum(strands, (skin < 0.3).astype(np.uint8)).astype(np.float32))
-    from_other = cv2.GaussianBlur(1.0 - other_strands.astype(np.float32), (0, 0), side / 50)[..., None]
-    donor = other * from_other + plain * (1 - from_other)
+    bare = spread_out(image, ((skin > 0.5) & (strands == 0)).astype(np.float32))
     share = cv2.GaussianBlur(strands.astype(np.float32), (0, 0), side / 60) * np.clip(8 * skin, 0, 1)
     share = np.maximum(share, strands * (skin > 0.6))[..., None]
     share = cv2.GaussianBlur(share, (0, 0), side / 100)[..., None]
-    return np.rint(image * (1 - share) + donor * share).astype(np.uint8)
+    return np.rint(image * (1 - share) + bare * share).astype(np.uint8)
 
 
 def _strands(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> NDArray[np.uint8]:

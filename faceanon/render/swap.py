@@ -140,7 +140,8 @@ class SwapEngine:
         track = int(self._regions.track[i])
         wanted = follow.demand(picture.index, self._sights[track], self._usual[track])
         beta, shading, resize = check.STEPS[self._check.strength(track)]
-        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), max(beta, self._settings.beta), wanted, shading, resize)
+        texture = self._texture(int(self._regions.identity[i]))
+        return make_patch(picture, mesh, texture, max(beta, self._settings.beta), wanted, shading, resize, self._segmenter)
 
     def _texture(self, identity: int) -> Texture:
         if identity not in self._textures:
