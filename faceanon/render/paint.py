@@ -19,7 +19,7 @@ from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
 HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
-TURNED_DEG = 20.0
+TURNED_DEG = 28.0
 PxBox = tuple[int, int, int, int]
 
 

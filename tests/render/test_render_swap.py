@@ -184,10 +184,17 @@ def _sight(mesh: np.ndarray) -> Sight:
     return Sight(mesh.astype(np.float32), box, True, True)
 
 
-def test_a_turned_head_is_measured_in_degrees():
-    """The yaw of a mesh that is turned in space by 40 degrees is about 40 degrees; a rolled one has none."""
-    mesh, angle = mean_mesh(), np.radians(40)
-    yawed = mesh @ np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+def test_a_turned_head_is_measured_whatever_its_roll():
+    """The yaw grows with the turn of a mesh in space, past what is swapped; a rolled head has none."""
+    mesh = mean_mesh()
+    yaws = [align.yaw_deg(_yawed(mesh, angle)) for angle in (0, 15, 30, 45)]
 
-    assert align.yaw_deg(yawed) == pytest.approx(40, abs=6)
-    assert align.yaw_deg(_turned(mesh, 0.5)) < 6
+    assert yaws == sorted(yaws)
+    assert yaws[1:] == pytest.approx([15 * align.FLATNESS, 30 * align.FLATNESS, 45 * align.FLATNESS], abs=9)
+    assert yaws[-1] > SETTINGS.max_yaw_deg + 5
+    assert align.yaw_deg(_turned(mesh, 0.5)) < 9
+
+
+def _yawed(mesh: np.ndarray, degrees: float) -> np.ndarray:
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return mesh @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
