@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from faceanon.core.records import Persona
 
-ATTEMPTS = 12  # candidates looked at before the rules give way
+ATTEMPTS = 16  # candidates looked at before the rules give way
 LIKE_ANOTHER = ATTEMPTS
 TOO_NEAR = ATTEMPTS + 1
-FAR_FROM_ORIGINAL = 0.69  # 1.15 times the distance below which dlib's embedder says "the same person"
+FAR_FROM_ORIGINAL = 0.80  # painting moves it by -0.11 to +0.08, and below 0.6 the embedder says "the same person"
 FAR_FROM_OTHERS = 0.55
 POOL = 24  # people of the bank among whom the first draw is made; two more at each attempt
 AGE_BAND_YEARS = 8.0
