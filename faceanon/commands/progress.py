@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Quiet:
-    """Says nothing but what must be known."""
+    """Says nothing; what must be known is said again at the end."""
 
     def phase(self, name: str, total: int) -> None:
         pass
@@ -20,7 +20,7 @@ class Quiet:
         pass
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        pass
 
     def close(self) -> None:
         pass
@@ -44,7 +44,7 @@ class Lines(Quiet):
         if self._name and self._total:
             took = time.monotonic() - self._since
             rate = f", {self._frames / took:.0f} frames/s" if self._frames and took > 0 else ""
-            self.note(f"{self._name:<8} {self._done}/{self._total} in {took:.1f} s{rate}")
+            print(f"{self._name:<8} {self._done}/{self._total} in {took:.1f} s{rate}", file=sys.stderr, flush=True)
         self._name = ""
 
 
