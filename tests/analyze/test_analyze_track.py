@@ -152,3 +152,20 @@ def test_a_leak_becomes_a_region_around_its_frame_within_its_shot():
     assert repairs.frame[repairs.track == 2].tolist() == list(range(64, 90))
     assert len(table) == len(first) + len(repairs)
     assert add_repairs(first, [], cut_frame=np.zeros(0, np.int32), num_frames=100, settings=SETTINGS, width=640, height=360) is first
+
+
+@pytest.mark.parametrize(("size", "score", "mesh", "tracks"), [(90, 0.35, 0.02, 0), (90, 0.35, 0.3, 1), (90, 0.5, 0.02, 1), (20, 0.35, 0.02, 1)])
+def test_a_large_box_that_two_models_doubt_is_no_face(size, score, mesh, tracks):
+    """Large, never scored well, and nothing that the mesh sees: dropped. Small, or better in either model's eyes: covered."""
+    found = build_tracks(video([(f, 10, 10, size, score, Origin.DETECTED, mesh) for f in (20, 24)]), SETTINGS)
+
+    assert len(found) == tracks
+
+
+def test_held_frames_are_no_sightings():
+    """Two tracks that follow each other within their hold do not overlap in the linker's eyes: they may be one person."""
+    found = build_tracks(video([(20, 10, 10, 40), (24, 10, 10, 40), (28, 500, 300, 40), (32, 500, 300, 40)]), SETTINGS)
+    first, second = track_features(found, video([(20, 10, 10, 40), (24, 10, 10, 40), (28, 500, 300, 40), (32, 500, 300, 40)]), SETTINGS)
+
+    assert found[0].frame[-1] >= found[1].frame[0]
+    assert first.stop_frame <= second.first_frame
