@@ -88,9 +88,9 @@ class EncodeSettings:
 @dataclass(frozen=True)
 class VerifySettings:
     auditor: str = _setting("centerface", "detector that looks at the output; of another family than the run's own", ("centerface", "mtcnn", "yunet"))
-    every_s: float = _setting(0.5, "seconds between sampled output frames")
+    every_s: float = _setting(1.0, "seconds between sampled output frames")
     threshold: float = _setting(0.5, "auditor scores below are not faces")
-    width_px: int = _setting(960, "width of the picture that the auditor sees")
+    width_px: int = _setting(800, "width of the picture that the auditor sees")
     max_repairs: int = _setting(2, "renderings after leaks, before a video is quarantined")
 
 

@@ -80,23 +80,26 @@ def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], ho
     h, w = part.shape
     source = np.ascontiguousarray(part)
     few = cv2.resize(source, (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
-    few = np.rint(few / step) * step  # neutral chroma is a multiple of the step, so grey stays grey
+    white = 256 * step // QUANTUM_8BIT - 1
+    few = np.minimum(np.rint(few / step) * step, white)  # neutral chroma is a multiple of the step, so grey stays grey
     if how == "pixelate":
-        coarse = cv2.resize(few, (w, h), interpolation=cv2.INTER_NEAREST)
+        coarse = cv2.resize(few.astype(part.dtype), (w, h), interpolation=cv2.INTER_NEAREST)
     elif how == "fill":
-        coarse = np.full((h, w), few[0, 0], np.float32)
+        coarse = np.full((h, w), few[0, 0]).astype(part.dtype)
     else:
-        coarse = _smooth_up(few, w, h)
-    cv2.subtract(coarse, source.astype(np.float32), dst=coarse)
-    cv2.multiply(coarse, alpha, dst=coarse)
-    part[...] = np.rint(cv2.add(coarse, source, dtype=cv2.CV_32F)).astype(part.dtype)
+        coarse = _smooth_up(few, w, h, part.dtype)
+    if part.dtype == np.uint8:  # several times as fast as the sum below
+        part[...] = cv2.blendLinear(source, coarse, 1 - alpha, alpha)
+        return
+    change = cv2.multiply(cv2.subtract(coarse, source, dtype=cv2.CV_32F), alpha)
+    part[...] = np.rint(cv2.add(change, source, dtype=cv2.CV_32F)).astype(part.dtype)
 
 
-def _smooth_up(few: NDArray[np.float32], w: int, h: int) -> NDArray[np.float32]:
-    """Cells to (h, w) without the creases of plain linear interpolation; never outside the range of the cells."""
+def _smooth_up(few: NDArray[np.float32], w: int, h: int, kind: np.dtype) -> NDArray:
+    """Cells to (h, w) of `kind` without the creases of plain linear interpolation; never outside the range of the cells."""
     middle = cv2.resize(few, (min(w, 4 * few.shape[1]), min(h, 4 * few.shape[0])), interpolation=cv2.INTER_LINEAR)
     middle = cv2.GaussianBlur(middle, (0, 0), 1.6, borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(middle, (w, h), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(np.rint(middle).astype(kind), (w, h), interpolation=cv2.INTER_LINEAR)
 
 
 def _alpha(picture: Picture, plane: int, shape: tuple[int, int], box: PxBox, cover: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,9 +109,11 @@ def _alpha(picture: Picture, plane: int, shape: tuple[int, int], box: PxBox, cov
     h, w = shape
     x = ((np.arange(w, dtype=np.float32) + 0.5) * sx + box[0] - centre[0]) / half[0]
     y = ((np.arange(h, dtype=np.float32) + 0.5) * sy + box[1] - centre[1]) / half[1]
-    radius4 = np.square(np.square(x))[None, :] + np.square(np.square(y))[:, None]  # a superellipse of power 4
     table, scale = _fade_table()
-    return table[np.minimum(radius4 * scale, len(table) - 1).astype(np.int32)]
+    columns, rows = np.square(np.square(x)) * scale, np.square(np.square(y)) * scale
+    radius4 = np.add.outer(rows, columns)  # a superellipse of power 4
+    np.minimum(radius4, len(table) - 1, out=radius4)
+    return np.take(table, radius4.astype(np.int16))
 
 
 @lru_cache(maxsize=1)
