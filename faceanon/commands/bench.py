@@ -11,11 +11,13 @@ import json
 import statistics
 import tempfile
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from faceanon.archive.store import open_store
 from faceanon.commands.progress import Quiet
+from faceanon.core.errors import UsageError
 from faceanon.core.records import SourceItem, VideoFacts
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
@@ -26,6 +28,7 @@ from faceanon.identity.keystore import scope_name
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter
 from faceanon.media.probe import probe
+from faceanon.models.catalog import Models, load_models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +85,19 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
         scopes = (scope_name(settings, item, ""),)
         keystore.ensure_scopes(scopes)
         spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
-        with Context(spec) as context:
+        with Context(spec, _loaded_once) as context:
             began = time.process_time()
             summary = driver.run(context, LocalExecutor(context), Work(new=(item,), done=(), refused=(), rejected=()), Quiet())
+            if summary["quarantined"]:
+                raise UsageError(summary["quarantined"][0]["reason"], source=str(clip))
             summary["cpu_total_s"] = time.process_time() - began
     return summary
+
+
+@lru_cache(maxsize=8)
+def _loaded_once(settings: Settings, *, need: frozenset[str]) -> Models:
+    """A worker loads its models once for many videos, so their loading is not counted for one clip."""
+    return load_models(settings, need=need)
 
 
 def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -> float:

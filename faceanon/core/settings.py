@@ -42,10 +42,10 @@ class DetectSettings:
     detector: str = _setting("yunet", "yunet, centerface, mtcnn, or a union such as yunet+centerface")
     threshold: float = _setting(0.3, "scores below are not faces")
     sure: float = _setting(0.6, "scores at or above are faces without further proof")
-    every: int = _setting(4, "frames between looks of the detector where tracking is sure; a power of two, at most 16")
+    every: int = _setting(8, "frames between looks of the detector where tracking is sure; a power of two, at most 16")
     width_px: int = _setting(640, "width of the picture that the quick look sees")
     far_width_px: int = _setting(1920, "width of the picture that the look for small faces sees")
-    far_every: int = _setting(8, "frames between looks for small faces")
+    far_every: int = _setting(16, "frames between looks for small faces")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class VerifySettings:
     auditor: str = _setting("centerface", "detector that looks at the output; of another family than the run's own", ("centerface", "mtcnn", "yunet"))
     every_s: float = _setting(1.0, "seconds between sampled output frames")
     threshold: float = _setting(0.5, "auditor scores below are not faces")
-    width_px: int = _setting(800, "width of the picture that the auditor sees")
+    width_px: int = _setting(640, "width of the picture that the auditor sees")
     max_repairs: int = _setting(2, "renderings after leaks, before a video is quarantined")
 
 

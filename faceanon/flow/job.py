@@ -98,7 +98,7 @@ class Context:
 
     def models(self, *need: str) -> Models:
         """The models named, each loaded once per process; others are None."""
-        missing = frozenset(need) - self._models.keys()
+        missing = frozenset(set(need) - self._models.keys())
         if missing:
             loaded = self._loader(self.settings, need=missing)
             self._models.update({name: getattr(loaded, name) for name in missing})

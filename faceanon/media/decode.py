@@ -6,7 +6,7 @@ that the decoder predicts next. A segment that does not yield as many frames as 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import av
@@ -24,8 +24,9 @@ _MAX_STEPS_BACK = 8
 class PictureReader(Iterator[Picture]):
     """An iterator of pictures that counts on the way. decode_errors: owned frames that the decoder flagged as damaged."""
 
-    def __init__(self, path: Path, facts: VideoFacts, segment: Segment | None, lookahead: int) -> None:
+    def __init__(self, path: Path, facts: VideoFacts, segment: Segment | None, lookahead: int, wanted: Callable[[int, int], bool] | None = None) -> None:
         self.decode_errors = 0
+        self._wanted = wanted  # frame number and pts to whether a picture is made of it; every frame is decoded all the same
         self._path, self._facts, self._lookahead = path, facts, lookahead
         self._start_pts = segment.span.start_pts if segment else facts.first_pts
         self._first_frame = segment.first_frame if segment else 0
@@ -51,7 +52,8 @@ class PictureReader(Iterator[Picture]):
                 self.decode_errors += frame.is_corrupt
                 if not self._is_last and pts >= self._stop_pts:
                     break  # a frame is missing; the check below says so
-            yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts), form)
+            if self._wanted is None or self._wanted(self._first_frame + count, pts):
+                yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts), form)
             count += 1
         if count < self._num_frames:
             missing = f"frames {self._first_frame + count} to {self._first_frame + self._num_frames - 1}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from faceanon.core.picture import Picture
 from faceanon.core.records import ColourTags, VideoFacts
 from faceanon.core.settings import PlanSettings
-from faceanon.media.decode import read_pictures
+from faceanon.media.decode import PictureReader
 from faceanon.media.probe import probe
 from faceanon.media.source import opened
 
@@ -110,11 +110,14 @@ def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Ite
     if facts is None:
         facts, _ = probe(path, PlanSettings())
     step = Fraction(every_s).limit_denominator(1_000_000) / facts.time_base
+    last_frame = facts.num_frames_from_content - 1
     last_sampled: int | None = None
-    picture: Picture | None = None
-    for picture in read_pictures(path, facts, None):
-        if last_sampled is None or picture.pts >= last_sampled + step:
-            last_sampled = picture.pts
-            yield picture
-    if picture is not None and picture.pts != last_sampled:
-        yield picture
+
+    def is_sampled(frame: int, pts: int) -> bool:
+        nonlocal last_sampled
+        if last_sampled is None or pts >= last_sampled + step or frame == last_frame:
+            last_sampled = pts
+            return True
+        return False
+
+    yield from PictureReader(path, facts, None, 0, is_sampled)

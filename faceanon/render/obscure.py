@@ -23,6 +23,7 @@ PxBox = tuple[int, int, int, int]
 CELLS = {"hide": 6, "blur": 8, "pixelate": 8, "fill": 1}
 FADE = 0.10  # share of the cover's half size over which the paint fades out, outside of the cover
 MIN_CELL_PX = 3
+ALPHA_CELLS = 72  # a fade of 0.1 of half the size is still three cells wide
 QUANTUM_8BIT = 4  # step of the cells' values, in 8-bit sample units
 
 
@@ -79,7 +80,7 @@ def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], ho
     """part (h, w) uint8 or uint16, in place: its coarse version blended over it."""
     h, w = part.shape
     source = np.ascontiguousarray(part)
-    few = cv2.resize(source, (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
+    few = cv2.resize(_quartered(source), (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
     white = 256 * step // QUANTUM_8BIT - 1
     few = np.minimum(np.rint(few / step) * step, white)  # neutral chroma is a multiple of the step, so grey stays grey
     if how == "pixelate":
@@ -95,6 +96,14 @@ def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], ho
     part[...] = np.rint(cv2.add(change, source, dtype=cv2.CV_32F)).astype(part.dtype)
 
 
+def _quartered(source: NDArray) -> NDArray:
+    """(h, w) as (h // 4, w // 4) means where it is large: averaging by whole numbers is far quicker, and what is left over at two edges is less than a cell."""
+    h, w = source.shape
+    if min(h, w) < 160:
+        return source
+    return cv2.resize(source[: h // 4 * 4, : w // 4 * 4], (w // 4, h // 4), interpolation=cv2.INTER_AREA)
+
+
 def _smooth_up(few: NDArray[np.float32], w: int, h: int, kind: np.dtype) -> NDArray:
     """Cells to (h, w) of `kind` without the creases of plain linear interpolation; never outside the range of the cells."""
     middle = cv2.resize(few, (min(w, 4 * few.shape[1]), min(h, 4 * few.shape[0])), interpolation=cv2.INTER_LINEAR)
@@ -107,13 +116,13 @@ def _alpha(picture: Picture, plane: int, shape: tuple[int, int], box: PxBox, cov
     sx, sy = (1, 1) if plane == 0 or picture.format.chroma is None else picture.format.chroma
     centre, half = (cover[:2] + cover[2:]) / 2, np.maximum((cover[2:] - cover[:2]) / 2, 0.5)
     h, w = shape
-    x = ((np.arange(w, dtype=np.float32) + 0.5) * sx + box[0] - centre[0]) / half[0]
-    y = ((np.arange(h, dtype=np.float32) + 0.5) * sy + box[1] - centre[1]) / half[1]
+    across, down = min(w, ALPHA_CELLS), min(h, ALPHA_CELLS)  # a smooth shape: worked out on a grid, then enlarged
+    x = ((np.arange(across, dtype=np.float32) + 0.5) * (w / across) * sx + box[0] - centre[0]) / half[0]
+    y = ((np.arange(down, dtype=np.float32) + 0.5) * (h / down) * sy + box[1] - centre[1]) / half[1]
+    radius4 = np.square(np.square(x))[None, :] + np.square(np.square(y))[:, None]  # a superellipse of power 4
     table, scale = _fade_table()
-    columns, rows = np.square(np.square(x)) * scale, np.square(np.square(y)) * scale
-    radius4 = np.add.outer(rows, columns)  # a superellipse of power 4
-    np.minimum(radius4, len(table) - 1, out=radius4)
-    return np.take(table, radius4.astype(np.int16))
+    alpha = table[np.minimum(radius4 * scale, len(table) - 1).astype(np.int32)]
+    return alpha if alpha.shape == (h, w) else cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
 @lru_cache(maxsize=1)

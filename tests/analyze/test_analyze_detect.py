@@ -16,7 +16,7 @@ from faceanon.core.picture import Picture, PlaneFormat
 from faceanon.core.records import Origin
 from faceanon.core.settings import DetectSettings, Settings
 
-QUICK_ONLY = DetectSettings(width_px=480, far_width_px=480)
+QUICK_ONLY = DetectSettings(width_px=480, far_width_px=480, every=4, far_every=8)
 
 
 def looked_at(images, settings=QUICK_ONLY, content=None):
