@@ -1,6 +1,6 @@
 """Makes people_bank.npz: `python -m faceanon.models.bank SCRATCH_DIR`. Not needed to use faceanon; ten minutes of a free CPU.
 
-Sampled seeds are drawn and measured; ridge regression gives the four controls and rough guesses of sex, age, skin, glasses, fringe, hat and
+Sampled seeds are drawn and measured; ridge regression gives the five controls and rough guesses of sex, age, skin, glasses, fringe, hat and
 childhood from a style alone. With these guesses thousands of seeds are screened without drawing them, evenly over sex, age and skin;
 the shortlist is drawn as it will be used, looking into the camera with a closed mouth, and measured. What no measure sees was
 found by eye on the contact sheets that the maker writes, and is listed in DROPPED.
@@ -53,10 +53,11 @@ def build(gan: StyleGan, mesh: FaceMesh, reader: FaceAttributes, scratch: Path) 
 
 
 def control_measures(mesh: Rows) -> Rows:
-    """(4,) yaw, pitch, openness and smile of a mesh: depths and heights over the distance of the outer eye corners."""
+    """(5,) yaw, pitch, openness, smile and opening of the lids of a mesh: depths and heights over the distance of the outer eye corners."""
     eyes = np.linalg.norm(mesh[33, :2] - mesh[263, :2])
     smile = (mesh[13, 1] + mesh[14, 1] - mesh[61, 1] - mesh[291, 1]) / 2  # how far the corners lie above the lips
-    return np.array([mesh[234, 2] - mesh[454, 2], mesh[10, 2] - mesh[152, 2], np.linalg.norm(mesh[13, :2] - mesh[14, :2]), smile], np.float32) / eyes
+    turns = [mesh[234, 2] - mesh[454, 2], mesh[10, 2] - mesh[152, 2]]
+    return np.array([*turns, np.linalg.norm(mesh[13, :2] - mesh[14, :2]), smile, people.lid_opening(mesh) * eyes], np.float32) / eyes
 
 
 def cheek_light(image: Image, mesh: Rows) -> Rows:
@@ -146,7 +147,7 @@ def _ridge(offsets: Rows, wanted: Rows, strength: float) -> tuple[Rows, Rows]:
 
 def _is_usable(face: dict[str, NDArray]) -> bool:
     """Frontal, mouth closed, grown-up, and lit evenly by white light: a shadow or a coloured lamp would follow the person into every video."""
-    yaw, _, opening, _ = control_measures(face["mesh"])
+    yaw, _, opening, _, _ = control_measures(face["mesh"])
     lights, reds, yellows = face["light"].T
     lit = abs(lights[0] - lights[1]) < 15 and lights.min() > 25 and yellows.min() > 3 and reds.max() < 34
     return bool(abs(yaw) < 0.25 and opening < 0.05 and face["look"][1] >= LEAST_AGE and lit)

@@ -14,7 +14,8 @@ from faceanon.render import topology as topo
 from faceanon.render.texture import GROUPS, Texture
 
 _LOOSE = (*topo.LIPS, 152, 148, 176, 149, 150, 136, 172, 58, 377, 400, 378, 379, 365, 397, 288, 361)  # moved by speech: not used to find the pose
-FLATNESS = 1.5
+FLATNESS = 1.35  # see yaw_deg
+NARROWEST = 0.3  # opening of an eye that cannot shut, over its usual one
 _STABLE = np.setdiff1d(np.arange(topo.POINTS), _LOOSE)
 
 
@@ -51,23 +52,41 @@ def target_vertices(mesh: NDArray[np.float32], texture: Texture, beta: float, op
     move *= np.minimum(1, limit / np.maximum(length, 1e-6))
     flat = mesh[:, :2] + move
     if closed > 0:
-        for ring, lid in ((topo.RIGHT_EYE, topo.RIGHT_LID), (topo.LEFT_EYE, topo.LEFT_LID)):
-            _close(flat, list(ring), list(lid), closed)
+        _close(flat, mesh, texture, posed, closed)
     return np.concatenate([flat, mesh[:, 2:]], axis=1).astype(np.float32)
 
 
-def _close(flat: NDArray, ring: list[int], lid: list[int], closed: float) -> None:
-    """In place: the upper lid comes down most of the way and draws the skin above along; the rest is the texture's, or lashes would be stretched."""
+def _close(flat: NDArray, mesh: NDArray[np.float32], texture: Texture, posed: NDArray, closed: float) -> None:
+    """In place: the eyes take the shape that the person's shut eyes have; without such, they become narrow, for an iris pressed together is a blot."""
+    asleep = None
+    if texture.shut_mesh is not None:
+        turn, shift = similarities3(texture.shut_mesh[None, _STABLE], mesh[_STABLE])
+        asleep = (texture.shut_mesh @ turn[0].T + shift[0])[:, :2]
+    for ring, lid in ((topo.RIGHT_EYE, topo.RIGHT_LID), (topo.LEFT_EYE, topo.LEFT_LID)):
+        corners = [ring[0], ring[8]]
+        if asleep is None:
+            _narrow(flat, list(ring), posed, closed)
+            continue
+        members = list(ring + lid)
+        size = np.clip(np.ptp(flat[corners, 0]) / max(np.ptp(asleep[corners, 0]), 1e-6), 0.7, 1.4)
+        goal = flat[corners].mean(0) + size * (asleep[members] - asleep[corners].mean(0))
+        flat[members] += closed * (goal - flat[members])
+
+
+def _narrow(flat: NDArray, ring: list[int], posed: NDArray, closed: float) -> None:
+    """In place: the upper lid comes down, as far as NARROWEST of the person's own opening."""
     lower, upper = ring[1:8], ring[:8:-1]
     gap = flat[upper] - flat[lower]
-    flat[upper] -= 0.7 * closed * gap
-    flat[lid[:8:-1]] -= 0.3 * closed * gap
+    least = NARROWEST * np.linalg.norm(posed[upper, :2] - posed[lower, :2], axis=1, keepdims=True)
+    share = np.clip(least / np.maximum(np.linalg.norm(gap, axis=1, keepdims=True), 1e-6), 0.3, 1)
+    flat[upper] -= closed * (1 - share) * gap
 
 
 def yaw_deg(mesh: NDArray[np.float32]) -> float:
     """About how far the head is turned to a side: 0 frontal, 80 and more a profile.
 
-    The net's depth is flat: on clips, full profiles come out at 55 degrees and half-turned heads at 15 to 20, so what the mesh says is scaled up.
+    The net's depth is flat: on clips, full profiles come out at 55 degrees and heads whose far eye is still seen whole at 32 to 37, so what the
+    mesh says is scaled up.
     """
     across = mesh[454] - mesh[234]
     return FLATNESS * float(np.degrees(np.arctan2(abs(across[2]), max(float(np.hypot(across[0], across[1])), 1e-6))))

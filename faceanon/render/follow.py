@@ -22,6 +22,8 @@ from faceanon.render.expression import UNKNOWN, Demand, Expression, closedness, 
 LOOKAHEAD = 10  # frames known after the one that is decided
 GAP, RUN = 5, 8
 REACH = 5  # frames on each side that smooth a mesh
+_SURE = 0.9  # score of a mesh that lies well; on clips a face is nearly always above .95 or below .3
+_TURNED = 0.8  # share of the yaw that is swapped, beyond which a mesh must be sure: of a profile it shows a face that looks this way
 _SLACK = 0.85  # a face that is shown stays shown down to this share of what starting one asks for
 _POSE = np.setdiff1d(np.arange(topo.POINTS), topo.LIPS)[::3]  # enough to find a pose
 _QUICK = list(topo.LIPS + topo.RIGHT_EYE + topo.LEFT_EYE)  # move faster than the rest of a face
@@ -42,19 +44,21 @@ def judge(
     mesh: NDArray[np.float32] | None, score: float, face: NDArray[np.float32], points: NDArray[np.float32], size: tuple[int, int], settings: RenderSettings
 ) -> Sight:
     """size: (width, height) of the picture. Every rule asks a little less of a face that is already shown."""
-    if mesh is None or not np.all(np.isfinite(mesh)) or not _lies_on(mesh, face, points) or _outside(mesh, size) > 0.3:
+    if mesh is None or not np.all(np.isfinite(mesh)) or not _lies_on(mesh, score, face, points) or _outside(mesh, size) > 0.3:
         return Sight(None, face, False, False)
     width = float(face[2] - face[0])
     yaw = align.yaw_deg(mesh)
-    starts = width >= settings.min_face_px and score >= settings.min_mesh_score and yaw <= settings.max_yaw_deg
-    stays = width >= settings.min_face_px * _SLACK and score >= settings.min_mesh_score * _SLACK and yaw <= settings.max_yaw_deg + 5
+    least = settings.min_mesh_score if yaw <= _TURNED * settings.max_yaw_deg else max(_SURE, settings.min_mesh_score)
+    starts = width >= settings.min_face_px and score >= least and yaw <= settings.max_yaw_deg
+    stays = width >= settings.min_face_px * _SLACK and score >= least * _SLACK and yaw <= settings.max_yaw_deg + 5
     return Sight(mesh, face, starts, stays)
 
 
-def _lies_on(mesh: NDArray[np.float32], face: NDArray[np.float32], points: NDArray[np.float32]) -> bool:
+def _lies_on(mesh: NDArray[np.float32], score: float, face: NDArray[np.float32], points: NDArray[np.float32]) -> bool:
     low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
     hull = np.concatenate([low, high])[None].astype(np.float32)
-    if geometry.iou(hull, face[None])[0, 0] < 0.45:
+    overlap = geometry.iou(hull, face[None])[0, 0]
+    if overlap < 0.45:
         return False
     span = topo.eye_distance(mesh)
     if not 0.3 < span / max(float(high[0] - low[0]), float(high[1] - low[1]) * 0.7, 1e-6) < 1.2:
@@ -62,7 +66,8 @@ def _lies_on(mesh: NDArray[np.float32], face: NDArray[np.float32], points: NDArr
     if not np.all(np.isfinite(points)):
         return True
     own = np.stack([mesh[list(topo.RIGHT_EYE), :2].mean(0), mesh[list(topo.LEFT_EYE), :2].mean(0), mesh[topo.NOSE_TIP, :2], mesh[61, :2], mesh[291, :2]])
-    return bool(np.linalg.norm(own - points, axis=1).mean() < 0.35 * span)
+    far = 0.5 if overlap > 0.7 and score > _SURE else 0.35  # of a head that is tilted far, the detector puts the points upright and the mesh is right
+    return bool(np.linalg.norm(own - points, axis=1).mean() < far * span)
 
 
 def _outside(mesh: NDArray[np.float32], size: tuple[int, int]) -> float:
@@ -111,7 +116,7 @@ def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
         return Demand()
     height = usual.height()
     closed = [(apart, closedness(e, height)) for apart, e in near if abs(apart) <= 1]
-    weight = {0: 2.0, 1: 0.5, -1: 0.5}
+    weight = {0: 2.0, 1: 0.7, -1: 0.7}  # a single frame misread does not shut the eyes quite
     shut = sum(weight[a] * c for a, c in closed) / sum(weight[a] for a, _ in closed) if closed else 0.0
     mouths = [e.mouth for apart, e in near if abs(apart) <= 1 and np.isfinite(e.mouth)]
     return Demand(shut, mean_gaze(near, 1.2), float(np.mean(mouths)) if mouths else np.nan)

@@ -14,12 +14,12 @@ from faceanon.render import align
 from faceanon.render import topology as topo
 from faceanon.render.blend import relight, soften
 from faceanon.render.expression import NEUTRAL, Demand
-from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture, shut_share
+from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture
 from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
 HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
-TURNED_DEG = 28.0
+TURNED_DEG = 25.0
 PxBox = tuple[int, int, int, int]
 
 
@@ -110,10 +110,11 @@ def _render(
     draw = half_dense_map if face_px >= HALF_FACE_PX else dense_map
     map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
-    _look_aside(map_x, map_y, weights[..., EYES], texture, source, demand.gaze)
+    awake = weights[..., EYES] * np.float32(1 - texture.shut_share(demand.closed))
+    _look_aside(map_x, map_y, awake, texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lips = _inside_lips(old.shape[:2], vertices)
-    wet = np.maximum(weights[..., EYES] * np.float32(1 - shut_share(demand.closed)), lips)
+    wet = np.maximum(awake, lips)
     lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips, shading)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)

@@ -114,26 +114,26 @@ def in_the_colours_of(image: Image, other: Image, skin: NDArray[np.float32]) -> 
     return cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
 
 
-def shut_eyes(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> tuple[Image, NDArray[np.uint8]]:
-    """The texture with skin over both eyes and a line of lashes where the lids meet, and the mask (S, S) uint8 of what is changed."""
+def shut_eyes(shut: Image, image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> tuple[Image, NDArray[np.uint8]]:
+    """`image` with the eyes of `shut`, both laid out, and the mask (S, S) uint8 of where they are to be seen.
+
+    What is taken over is brought to the colours of the skin around each eye first.
+    """
     side = image.shape[0]
-    lids = np.zeros((side, side), np.uint8)
-    lashes = np.zeros((side, side), np.uint8)
-    for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
-        contour = layout[list(ring)]
-        width = float(np.linalg.norm(contour[0] - contour[8]))
-        cv2.fillPoly(lids, [np.rint(contour * 8).astype(np.int32)], 255, shift=3)
-        rise = 0.3 * (contour[[8, *range(9, 16), 0]] - contour[8::-1])
-        seam = contour[8::-1] + rise * np.array([0.0, 0.6])  # the lids meet just above the lower one's rest
-        cv2.polylines(lashes, [np.rint(seam * 8).astype(np.int32)], False, 255, max(2, round(0.045 * width)), cv2.LINE_AA, shift=3)
-    wide = round(0.042 * side) | 1  # lashes and the shadow of the open lid lie around the mesh's contour
-    lids = cv2.dilate(lids, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
-    brows = np.zeros((side, side), np.uint8)
+    eyes, brows = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
+    for ring in (topo.RIGHT_SOCKET, topo.LEFT_SOCKET):
+        cv2.fillPoly(eyes, [np.rint(layout[list(ring)] * 8).astype(np.int32)], 255, shift=3)
     for ring in (topo.RIGHT_BROW, topo.LEFT_BROW):
         cv2.fillConvexPoly(brows, cv2.convexHull(np.rint(layout[list(ring)]).astype(np.int32)), 255)
-    lids[brows > 0] = 0
-    bare = cv2.GaussianBlur(spread_out(image, (skin > 0.5).astype(np.float32)), (0, 0), side / 200)
-    line = cv2.GaussianBlur(lashes, (0, 0), side / 340).astype(np.float32)[..., None] / 255
-    dark = 0.35 * bare.astype(np.float32)
-    shut = np.rint(bare * (1 - 0.85 * line) + dark * 0.85 * line).astype(np.uint8)
-    return shut, cv2.GaussianBlur(cv2.dilate(lids, np.ones((3, 3), np.uint8)), (0, 0), side / 110)
+    wide = cv2.dilate(eyes, _disc(side // 64))  # lashes and the shadow of an open lid lie beyond the mesh's eye
+    around = cv2.dilate(wide, _disc(side // 16)) & ~wide & ~cv2.dilate(brows, _disc(side // 32))
+    rim = around.astype(np.float32) / 255 * np.clip(skin + 0.05, 0, 1)
+    apart = local_means(image.astype(np.float32) - shut, rim, side / 16)
+    matched = np.clip(np.rint(shut + apart), 0, 255).astype(np.uint8)
+    mask = cv2.GaussianBlur(wide & ~cv2.erode(brows, _disc(side // 50)), (0, 0), side / 100)
+    share = mask.astype(np.float32)[..., None] / 255
+    return np.rint(image * (1 - share) + matched * share).astype(np.uint8), mask
+
+
+def _disc(px: int) -> NDArray[np.uint8]:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (px | 1, px | 1))

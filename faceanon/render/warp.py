@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHIFT = 3  # fractional bits of drawn corners
+_FOLD_PX = 0.1  # twice the area of a triangle that is a fold
 
 
 def dense_map(
@@ -14,22 +15,24 @@ def dense_map(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """For each px of a (height, width) target: where it comes from in the source, x and y (H, W) float32, and whether a triangle holds it.
 
-    target, source (N, 2) px; depth (N,) larger is farther: nearer triangles are drawn over farther ones.
+    target, source (N, 2) px; depth (N,) larger is farther: nearer triangles are drawn over farther ones, and those that face away or are seen edge on
+    under all others, for they are but folds.
     """
     height, width = size
     number = np.full((height, width), -1, np.int32)
     corners = target[triangles]  # (T, 3, 2)
-    order = range(len(triangles)) if depth is None else np.argsort(-depth[triangles].mean(1), kind="stable")
+    faces = _areas(corners) * np.sign(_areas(source[triangles])) > _FOLD_PX
+    order = np.lexsort((np.zeros(len(triangles)) if depth is None else -depth[triangles].mean(1), faces))
     drawn = np.rint((corners) * (1 << _SHIFT)).astype(np.int32)
     for i in order:
         cv2.fillConvexPoly(number, drawn[i], int(i), shift=_SHIFT)
     affine = _affines(corners, source[triangles])
     inside = number >= 0
     rows, columns = np.nonzero(inside)
-    a, b, c, d, e, f = np.take(affine, number[rows, columns], axis=0).T
+    a, b, c, d, e, f, left, top, right, bottom = np.take(affine, number[rows, columns], axis=0).T
     x, y = columns.astype(np.float32), rows.astype(np.float32)
     map_x, map_y = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    map_x[rows, columns], map_y[rows, columns] = a * x + b * y + c, d * x + e * y + f
+    map_x[rows, columns], map_y[rows, columns] = np.clip(a * x + b * y + c, left, right), np.clip(d * x + e * y + f, top, bottom)
     return map_x, map_y, inside
 
 
@@ -44,8 +47,17 @@ def half_dense_map(
     return np.ascontiguousarray(map_x), np.ascontiguousarray(map_y), share > 0.99
 
 
+def _areas(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T,) twice the area of triangles (T, 3, 2), negative for one orientation."""
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+
+
 def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, 6) float32: source x = a x + b y + c, source y = d x + e y + f, from corners (T, 3, 2) each."""
+    """(T, 10) float32: source x = a x + b y + c, source y = d x + e y + f, and the source's bounds, from corners (T, 3, 2) each.
+
+    A px on the border of a triangle seen edge on would come from far outside of it, were it not held within the bounds.
+    """
     t, s = target.astype(np.float64), source.astype(np.float64)
     u, v = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
     area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
@@ -54,4 +66,5 @@ def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArra
     a = (p * v[:, 1:] - q * u[:, 1:]) / area[:, None]  # d source / dx, (T, 2)
     b = (q * u[:, :1] - p * v[:, :1]) / area[:, None]  # d source / dy
     c = s[:, 0] - a * t[:, 0, :1] - b * t[:, 0, 1:]
-    return np.stack([a[:, 0], b[:, 0], c[:, 0], a[:, 1], b[:, 1], c[:, 1]], axis=1).astype(np.float32)
+    low, high = s.min(1) - 0.5, s.max(1) + 0.5
+    return np.stack([a[:, 0], b[:, 0], c[:, 0], a[:, 1], b[:, 1], c[:, 1], *low.T, *high.T], axis=1).astype(np.float32)

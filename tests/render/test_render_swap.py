@@ -198,3 +198,21 @@ def test_a_turned_head_is_measured_whatever_its_roll():
 def _yawed(mesh: np.ndarray, degrees: float) -> np.ndarray:
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return mesh @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+
+
+@pytest.mark.parametrize(("score", "apart", "starts"), [(0.97, 0.0, True), (0.7, 0.0, False), (0.97, 0.42, True), (0.7, 0.42, False)])
+def test_a_turned_head_is_shown_only_where_the_mesh_is_sure(score, apart, starts):
+    """A head turned by 44 degrees is swapped, points beside the mesh or not, as long as the mesh is sure of itself."""
+    mesh = (_yawed(mean_mesh(), 44 / align.FLATNESS) * 100 + np.array([150, 150, 0])).astype(np.float32)
+    box = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+    points = _points_beside(mesh, apart)
+
+    sight = follow.judge(mesh, score, box, points, (300, 300), SETTINGS)
+
+    assert sight.starts == starts
+
+
+def _points_beside(mesh: np.ndarray, share: float) -> np.ndarray:
+    """The detector's points, off by a share of the eye distance."""
+    own = [mesh[list(topo.RIGHT_EYE), :2].mean(0), mesh[list(topo.LEFT_EYE), :2].mean(0), mesh[topo.NOSE_TIP, :2], mesh[61, :2], mesh[291, :2]]
+    return np.array(own, np.float32) + np.float32([share * topo.eye_distance(mesh), 0])
