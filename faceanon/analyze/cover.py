@@ -116,7 +116,7 @@ def add_repairs(
         return table
     seen = _as_detections(leaks)
     bounds = shot_bounds(cut_frame, num_frames)
-    held = settings.with_values(track__hold_frames=hold_frames)
+    held = settings.with_values(track__hold_frames=hold_frames, track__max_gap_frames=max(settings.track.max_gap_frames, 2 * hold_frames))
     next_no = int(table.track.max()) + 1 if len(table) else 0
     parts = [table]
     for shot_no in range(len(bounds) - 1):

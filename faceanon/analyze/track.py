@@ -100,11 +100,13 @@ def _filled(frame: NDArray[np.int32], known: NDArray[np.int32], values: NDArray[
 
 
 def _may_be_a_face(seen: Detections) -> bool:
-    """False for a large box that no look ever scored well and on which the mesh sees nothing: two models say no.
+    """False for a large box of one single look that scored it low and on which the mesh sees nothing: two models and time say no.
 
     Looked at one by one on twelve real clips, all such boxes were walls, dogs, hands and clouds, while heads seen from behind scored
     0.5 and more. A small face may well score low, so below LARGE_PX any box counts; and the auditor looks at the output all the same.
     """
+    if (seen.origin == Origin.DETECTED).sum() > 1:
+        return True
     large = float((seen.box[:, 2] - seen.box[:, 0]).max()) >= LARGE_PX
     asked = seen.mesh_score[np.isfinite(seen.mesh_score)]
     return not large or float(seen.score.max()) >= _POOR or not len(asked) or float(asked.max()) >= _MESH_SEES_NOTHING

@@ -6,6 +6,7 @@ A filesystem without hard links cannot publish exactly once, so `create` and `up
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import secrets
 import shutil
@@ -71,6 +72,12 @@ class LocalStore:
                 _sync(aside)
             os.replace(aside, self._path(view))  # two names of one file: rename(2) does nothing, and the aside is removed below
             _sync_folder(self._path(view).parent)
+
+    def shows(self, name: str, view: str) -> bool:
+        target, shown = self._path(name), self._path(view)
+        if not (target.is_file() and shown.is_file()):
+            return False
+        return target.samefile(shown) or filecmp.cmp(target, shown, shallow=False)  # a copy, where there are no hard links
 
     def list(self, prefix: str) -> list[str]:
         top = self._path(prefix.rstrip("/")) if prefix else Path(self.root)

@@ -77,6 +77,8 @@ def parse(text: str) -> Uri:
         return _file(text)
     if text[:5].lower() == "s3://":
         return _s3(text)
+    if text[:4].lower() == "s3:/":
+        raise UsageError("an S3 address starts with s3://", source=text)
     if "::" in text:
         raise UsageError("'::' joins filesystems, which is not supported; write ./ before a file name that holds it", source=text)
     match = _SCHEME.match(text)

@@ -13,6 +13,7 @@ from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store, tidy
 from faceanon.commands.progress import make_progress
+from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     check_licences(settings)
     out = open_store(arguments.output)
+    if Path(out.root).is_file():
+        raise UsageError("is a file; OUT is a folder or an s3:// prefix", source=arguments.output)
     work_root = open_store(arguments.work or out.uri(".work")).root
     resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root, *(out.uri(folder) for folder in OWN_FOLDERS)))
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
@@ -65,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(summary, indent=2))
     else:
         _show(summary)
-    return 3 if summary["quarantined"] else 0
+    return summary["exit_code"]
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -99,6 +102,11 @@ def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace) -> dict
 def _show(summary: dict[str, Any]) -> None:
     for entry in summary["quarantined"]:
         print(f"quarantined  {entry['name']}  ({entry['stage']}) {entry['reason']}", file=sys.stderr)
+    if summary["skipped"]:
+        print(f"{summary['skipped']} files are not called like videos and were left out; name them, or list them in a manifest, to take them in", file=sys.stderr)
+    if not summary["requested"]:
+        print("nothing to do: no videos were found")
+        return
     if not summary["published"] and not summary["quarantined"]:
         print(f"nothing to do: all {summary['unchanged']} videos are already in {summary['out']}")
         return

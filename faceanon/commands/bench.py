@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from faceanon.archive.store import open_store
+from faceanon.archive.plan import Requested
+from faceanon.archive.store import open_store, version_of
 from faceanon.commands.progress import Quiet
 from faceanon.core.errors import UsageError
 from faceanon.core.records import SourceItem, VideoFacts
@@ -87,7 +88,7 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
         spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
         with Context(spec, _loaded_once) as context:
             began = time.process_time()
-            summary = driver.run(context, LocalExecutor(context), Work(new=(item,), done=(), refused=(), rejected=()), Quiet())
+            summary = driver.run(context, LocalExecutor(context), Work(new=(Requested(item, *version_of(item.uri), ""),), done=(), refused=(), rejected=()), Quiet())
             if summary["quarantined"]:
                 raise UsageError(summary["quarantined"][0]["reason"], source=str(clip))
             summary["cpu_total_s"] = time.process_time() - began

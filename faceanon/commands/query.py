@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from faceanon.archive.store import open_store
+from faceanon.core.errors import UsageError
 from faceanon.ledger.query import format_table, query
 
 
@@ -15,5 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(format_table(query(open_store(arguments.out).root, arguments.sql), arguments.format))
+    store = open_store(arguments.out)
+    if not store.list("ledger"):
+        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    print(format_table(query(store.root, arguments.sql), arguments.format))
     return 0

@@ -113,6 +113,10 @@ class Store(Protocol):
         """Make `view` show the object `name` (hard link where possible, copy elsewhere), replacing what is there."""
         ...
 
+    def shows(self, name: str, view: str) -> bool:
+        """Whether `view` is there and shows the object `name`."""
+        ...
+
     def list(self, prefix: str) -> list[str]:
         """Names below prefix, sorted."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import typing
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from faceanon.core.ids import digest
 def _setting(default, note: str, choices: tuple = ()):
     """A field with a note for `faceanon settings`."""
     return field(default=default, metadata={"note": note, "choices": choices})
+
+
+DETECTORS = ("centerface", "mtcnn", "yunet")  # in the order in which they are taken as auditors
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class EncodeSettings:
 
 @dataclass(frozen=True)
 class VerifySettings:
-    auditor: str = _setting("centerface", "detector that looks at the output; of another family than the run's own", ("centerface", "mtcnn", "yunet"))
+    auditor: str = _setting("auto", "detector that looks at the output; auto = the first that the run itself does not use", ("auto", "centerface", "mtcnn", "yunet"))
     every_s: float = _setting(1.0, "seconds between sampled output frames")
     threshold: float = _setting(0.5, "auditor scores below are not faces")
     width_px: int = _setting(640, "width of the picture that the auditor sees")
@@ -137,6 +141,13 @@ class Settings:
         return from_table(table, base=self)
 
 
+def auditor_of(settings: Settings) -> str:
+    """The detector that looks at the output: never one that the run itself looked with."""
+    if settings.verify.auditor != "auto":
+        return settings.verify.auditor
+    return next(name for name in DETECTORS if name not in settings.detect.detector.split("+"))
+
+
 def load(path: Path) -> Settings:
     """Settings from a TOML file; what it leaves out keeps its default. Raises SettingsError naming file, section and key."""
     try:
@@ -181,8 +192,12 @@ def _section(current, section: str, values: dict, source: str):
 
 
 def _check(settings: Settings, source: str) -> None:
+    detectors = settings.detect.detector.split("+")
     rules = [
-        (settings.plan.segment_seconds > 0, "plan.segment_seconds must be above 0"),
+        (0 < settings.plan.segment_seconds < math.inf, "plan.segment_seconds must be above 0 and finite"),
+        (settings.run.workers >= 0, "run.workers must be 0 or more"),
+        (set(detectors) <= set(DETECTORS), f"detect.detector must be made of {', '.join(DETECTORS)}, joined by +: got {settings.detect.detector!r}"),
+        (set(detectors) < set(DETECTORS), "detect.detector uses every detector there is; one must be left to audit the output"),
         (settings.detect.every in (1, 2, 4, 8, 16), "detect.every must be 1, 2, 4, 8 or 16"),
         (settings.detect.far_every in (1, 2, 4, 8, 16), "detect.far_every must be 1, 2, 4, 8 or 16"),
         (0 < settings.detect.threshold <= settings.detect.sure < 1, "detect.threshold must be above 0 and at most detect.sure, which is below 1"),
@@ -193,7 +208,7 @@ def _check(settings: Settings, source: str) -> None:
         (settings.render.strength >= 1, "render.strength must be 1 or more"),
         (settings.verify.every_s > 0, "verify.every_s must be above 0"),
         (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
-        (settings.verify.auditor not in settings.detect.detector.split("+"), f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
+        (settings.verify.auditor not in detectors, f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
         (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
         (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
     ]

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from faceanon.archive.plan import Requested
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
 from faceanon.flow import analyze, layout, link, probe, publish, redact
@@ -71,40 +72,56 @@ class Tally:
 
 def run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
     """Everything in `work`, wave by wave; returns the summary that is also written to OUT/runs/. Nothing is raised for a bad video."""
+    run_id = context.spec.run.run_id
+    write_summary(context.out, run_id, {"state": "running", "out": context.spec.out_uri, "requested": work.requested}, context.spec.run)
+    try:
+        return _run(context, executor, work, progress)
+    except BaseException as error:
+        state = {"state": "failed", "ended_at": _now(), "reason": f"{type(error).__name__}: {error}", "out": context.spec.out_uri, "requested": work.requested}
+        write_summary(context.out, run_id, state, context.spec.run)
+        raise
+    finally:
+        context.work.delete_tree(layout.attempts(run_id))
+
+
+def _run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
     began = time.monotonic()
     tally = Tally(requested=work.requested)
-    _still_there(context, work, tally)
+    _show(context, work)
+    tally.unchanged += [done.name for done in work.done]
     _refuse(context, tally, work.rejected)
     tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
-        _wave(context, executor, wave, progress, tally)
-        fold(context.out.root, context.out, [item.name for item in wave])
-    context.work.delete_tree(layout.attempts(context.spec.run.run_id))
-    summary = _summary(context, tally, time.monotonic() - began)
+        _wave(context, executor, wave, work, progress, tally)
+        fold(context.out.root, context.out, [wanted.item.name for wanted in wave])
+    summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
     fold(context.out.root, context.out)
     return summary
 
 
-def _waves(items: Sequence[SourceItem], scope: str, size: int) -> Iterator[list[SourceItem]]:
+def _waves(items: Sequence[Requested], scope: str, size: int) -> Iterator[list[Requested]]:
     """For scope "video" any cut will do; a collection, or the archive, is linked as a whole and so stays together."""
     if scope == "archive":
         yield from [list(items)] if items else []
         return
-    groups: dict[str, list[SourceItem]] = {}
+    groups: dict[str, list[Requested]] = {}
     for item in items:
-        groups.setdefault(item.collection if scope == "collection" else "", []).append(item)
+        groups.setdefault(item.item.collection if scope == "collection" else "", []).append(item)
     for _, group in sorted(groups.items()):
         step = size if scope == "video" else len(group)
         for start in range(0, len(group), step):
             yield group[start : start + step]
 
 
-def _wave(context: Context, executor: Executor, items: list[SourceItem], progress: Progress, tally: Tally) -> None:
+def _wave(context: Context, executor: Executor, wanted: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
     alive: dict[str, Row] = {}
-    units = [{"unit_id": f"item-{number:07d}", "name": item.name, "item": to_json(item)} for number, item in enumerate(items)]
-    for row in _phase(context, executor, "probe", units, progress, tally):
-        alive[row["output_id"]] = row
+    for row in _phase(context, executor, "probe", [_probe_unit(w, number) for number, w in enumerate(wanted)], progress, tally):
+        if row["output_id"] in work.shown:  # the same bytes under a new date: nothing new to publish
+            tally.unchanged.append(row["name"])
+            context.work.delete_tree(layout.video_folder(row["output_id"]))
+        else:
+            alive[row["output_id"]] = row
     segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
     for row in _phase(context, executor, "analyze", [_segment_unit(row, n) for row, n in segments], progress, tally, alive):
         tally.detected_frames += row.get("detected_frames", 0)
@@ -119,6 +136,12 @@ def _wave(context: Context, executor: Executor, items: list[SourceItem], progres
     units = [{"unit_id": output, "name": row["name"], "output_id": output, "item": row["item"]} for output, row in sorted(alive.items())]
     for row in _phase(context, executor, "publish", units, progress, tally, alive):
         tally.published.append({**row, "duration_s": alive[row["output_id"]]["duration_s"]})
+        context.work.delete_tree(layout.video_folder(row["output_id"]))
+
+
+def _probe_unit(wanted: Requested, number: int) -> Row:
+    source = SourceVersion(wanted.item.uri, wanted.size, wanted.version, "")
+    return {"unit_id": f"item-{number:07d}", "name": wanted.item.name, "item": to_json(wanted.item), "source": to_json(source)}
 
 
 def _segment_unit(row: Row, number: int) -> Row:
@@ -154,29 +177,35 @@ def _refuse(context: Context, tally: Tally, refused: Iterable[Quarantined]) -> N
         tally.quarantined.append({"name": entry.item.name, "uri": entry.item.uri, "stage": entry.stage, "reason": entry.reason})
 
 
-def _still_there(context: Context, work: Work, tally: Tally) -> None:
-    """videos/ is a view of the records: what is missing in it is made again."""
-    for done in work.done:
-        tally.unchanged.append(done.item.name)
-        view = layout.view(done.item.name)
-        if not context.out.exists(view):
+def _show(context: Context, work: Work) -> None:
+    """videos/ is a view of the records: what is missing or old in it is made again, and what a run that died left of a published video goes."""
+    there = set(context.out.list("videos"))
+    asked = {done.name for done in work.done}
+    for done in work.shown.values():
+        view = layout.view(done.name)
+        if view not in there or (done.name in asked and not context.out.shows(done.object, view)):
             context.out.link(done.object, view)
+    left = {name.split("/")[1] for name in context.work.list("videos/")}
+    for output in sorted(left & work.shown.keys()):
+        context.work.delete_tree(layout.video_folder(output))
 
 
-def _summary(context: Context, tally: Tally, wall_s: float) -> dict[str, Any]:
+def _summary(context: Context, tally: Tally, skipped: int, wall_s: float) -> dict[str, Any]:
     video_s = sum(row["duration_s"] for row in tally.published)
     return {
         "run_id": context.spec.run.run_id,
         "state": "done",
-        "ended_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "ended_at": _now(),
         "out": context.spec.out_uri,
         "engine": context.settings.render.engine,
         "scope": context.settings.identity.scope,
         "requested": tally.requested,
+        "skipped": skipped,
         "published": len(tally.published),
         "unchanged": len(tally.unchanged),
         "quarantined": sorted(tally.quarantined, key=lambda q: q["name"]),
         "balances": tally.balances(),
+        "exit_code": 1 if not tally.balances() else 3 if tally.quarantined else 0,
         "frames": sum(row["frames"] for row in tally.published),
         "detected_frames": tally.detected_frames,
         "faces": sum(row["tracks"] for row in tally.published),
@@ -190,3 +219,7 @@ def _summary(context: Context, tally: Tally, wall_s: float) -> dict[str, Any]:
         "cpu_seconds": {name: round(value, 3) for name, value in sorted(tally.cpu_s.items())},
         "videos": [{key: row[key] for key in _SHOWN} for row in sorted(tally.published, key=lambda row: row["name"])],
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -20,8 +20,8 @@ from typing import Any
 
 from faceanon import __version__
 from faceanon.archive.fetch import open_source
-from faceanon.archive.scratch import Scratch
-from faceanon.archive.store import open_store
+from faceanon.archive.scratch import Scratch, sweep
+from faceanon.archive.store import open_store, version_of
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion, VideoPlan
@@ -88,6 +88,7 @@ class Context:
     @cached_property
     def scratch(self) -> Scratch:
         base = Path(self.settings.run.scratch_dir) if self.settings.run.scratch_dir else None
+        sweep(base)  # what workers that died on this machine left behind
         return Scratch(base, int(self.settings.run.scratch_gb * 1e9))
 
     @cached_property
@@ -106,15 +107,24 @@ class Context:
 
     def source(self, source: SourceVersion) -> Path:
         """A local path with exactly the bytes that were planned. Raises SourceChanged, SourceUnreadable."""
-        if self._source is None or self._source[0] != source:
-            self._drop_source()
-            self._source = (source, open_source(source, self.scratch))
+        if self._source is not None and self._source[0] == source and version_of(source.uri) == (source.size, source.version):
+            return self._source[1]
+        self._drop_source()
+        self._source = (source, open_source(source, self.scratch))
         return self._source[1]
 
     def discard(self, path: Path) -> None:
         """Remove a file of this process's scratch; a source that is used in place stays."""
         if path.is_relative_to(self.scratch.path):
             path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """After a unit: nothing of it stays in scratch but the source, which the next one may need."""
+        if "scratch" not in self.__dict__:
+            return
+        for path in self.scratch.path.iterdir():
+            if self._source is None or path != self._source[1]:
+                path.unlink(missing_ok=True)
 
     def _drop_source(self) -> None:
         if self._source is not None:
@@ -147,5 +157,13 @@ def new_run(settings: Settings, keystore_id: str) -> RunInfo:
         host_class=f"{platform.system().lower()}-{platform.machine()}-{choose(settings.run.device)}",
         keystore_id=keystore_id,
         scope=settings.identity.scope,
-        actor=getpass.getuser(),
+        actor=_user(),
     )
+
+
+def _user() -> str:
+    """Who started the run; a number where the system has no name for it, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

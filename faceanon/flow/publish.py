@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
-from faceanon.analyze.cover import add_repairs
-from faceanon.core.errors import AlreadyExists, VerificationFailed
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.analyze.cover import REPAIR_HOLD_FRAMES, add_repairs
+from faceanon.core.errors import AlreadyExists, StoreError, StoreUnavailable, VerificationFailed
 from faceanon.core.records import Leak, OutputFacts, StagedSegment, Verified, VideoPlan, VideoRegions
 from faceanon.flow import analyze, layout, redact
 from faceanon.flow.job import Context
@@ -39,10 +43,9 @@ def run(context: Context, unit: Row) -> Row:
         record = publication(
             plan, verified, regions, analysis, staged, context.spec.run, context.settings, scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts
         )
-        commit_published(context.out, record)
+        context.source(plan.source)  # once more: what was rendered is still what is there
+        _commit(context, record)
         context.out.link(name, layout.view(plan.item.name))
-        context.discard(path)
-        context.work.delete_tree(layout.video_folder(output_id))
     faces = sum(p.num_face for s in staged for p in s.paints)
     return {
         "sha256": verified.output.sha256,
@@ -73,10 +76,10 @@ def _verified(
         path, output = _stitched(context, plan, source, staged)
         problems = compare(source_summary, describe(path), context.settings)
         with watch.stage("audit"):
-            leaks, sampled = find_leaks(sample_pictures(path, None, settings.every_s), regions.regions, auditor, settings)
+            leaks, sampled = find_leaks(sample_pictures(path, None, settings.every_s / (repairs + 1)), regions.regions, auditor, settings)
         if problems or not leaks or repairs == settings.max_repairs:
             return path, judge(plan, output, problems, leaks, sampled, auditor, repairs), regions, staged
-        regions = _repaired(context, output_id, plan, regions, leaks)
+        regions = _repaired(context, output_id, plan, regions, leaks, source_summary.frame_pts)
         context.discard(path)
         repairs += 1
 
@@ -98,13 +101,37 @@ def _fetched(context: Context, segment: StagedSegment) -> Path:
     return path
 
 
-def _repaired(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, leaks: list[Leak]) -> VideoRegions:
+def _repaired(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, leaks: list[Leak], frame_pts: NDArray[np.int64]) -> VideoRegions:
+    """A face seen in one sample may be there until the samples beside it: it is covered up to them."""
     width, height = plan.facts.upright_size
     analysis = analyze.load(context, output_id, plan)
     table = add_repairs(
-        regions.regions, leaks, cut_frame=analysis.cut_frame, num_frames=analysis.num_frames, settings=context.settings, width=width, height=height
+        regions.regions,
+        leaks,
+        cut_frame=analysis.cut_frame,
+        num_frames=analysis.num_frames,
+        settings=context.settings,
+        width=width,
+        height=height,
+        hold_frames=max(REPAIR_HOLD_FRAMES, frames_between_samples(frame_pts, plan.facts.time_base, context.settings.verify.every_s)),
     )
     return VideoRegions(regions.video_id, regions.identities, regions.tracks, table)
+
+
+def _commit(context: Context, record: dict) -> None:
+    """Raises VerificationFailed where this output was committed before with other bytes: that is this video's fault, not the archive's."""
+    try:
+        commit_published(context.out, record)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        raise VerificationFailed(error.reason) from error
+
+
+def frames_between_samples(frame_pts: NDArray[np.int64], time_base: Fraction, every_s: float) -> int:
+    """The most frames that lie between two sampled ones."""
+    step = int(Fraction(every_s).limit_denominator(1_000_000) / time_base) + 1
+    return int((np.searchsorted(frame_pts, frame_pts + step, side="right") - np.arange(len(frame_pts))).max(initial=1))
 
 
 def _upload(context: Context, path: Path, name: str, output: OutputFacts) -> None:

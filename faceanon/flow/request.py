@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from faceanon.archive import plan
 from faceanon.archive.sources import Resolved
@@ -18,9 +19,10 @@ _LOOKS = 16  # sources asked for their version at a time
 
 @dataclass(frozen=True)
 class Done:
-    """Published before, from the same bytes, with the same settings and keys."""
+    """Published before."""
 
-    item: SourceItem
+    name: str
+    output_id: str
     object: str  # below OUT
 
 
@@ -28,10 +30,12 @@ class Done:
 class Work:
     """Every requested video once. refused: in quarantine since an earlier run; rejected: manifest lines that make no sense."""
 
-    new: tuple[SourceItem, ...]
+    new: tuple[plan.Requested, ...]
     done: tuple[Done, ...]
     refused: tuple[Quarantined, ...]
     rejected: tuple[Quarantined, ...]
+    shown: Mapping[str, Done] = field(default_factory=dict)  # output ids that are current, whatever this run asks for
+    skipped: int = 0  # files of the folders that are not called like videos
 
     @property
     def requested(self) -> int:
@@ -46,11 +50,17 @@ def work_to_do(resolved: Resolved, known: Known, settings: Settings, keystore_id
     refused = [_refused(entry) for entry in known.quarantined.values()]
     work = plan.work_to_do(wanted, [*published, *refused], retry_quarantined=retry_quarantined)
     return Work(
-        new=tuple(w.item for w in work.new),
-        done=tuple(Done(w.item, known.current[w.item.name].object) for w, _ in work.done),
+        new=work.new,
+        done=tuple(_done(known.current[w.item.name]) for w, _ in work.done),
         refused=tuple(Quarantined(w.item, old.video_id, old.stage, old.reason, SourceVersion(old.uri, old.size, old.version, "")) for w, old in work.quarantined),
         rejected=resolved.rejected,
+        shown={entry.output_id: _done(entry) for entry in known.current.values()},
+        skipped=resolved.skipped,
     )
+
+
+def _done(entry: Current) -> Done:
+    return Done(entry.name, entry.output_id, entry.object)
 
 
 def _variant(settings_digest: str, keystore_id: str, scope: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceMesh, People, PersonSegmenter
-from faceanon.core.settings import Settings
+from faceanon.core.settings import Settings, auditor_of
 from faceanon.models import device, registry
 from faceanon.models.detectors import WEIGHTS_OF, make_detector
 
@@ -55,7 +55,7 @@ def load_models(settings: Settings, *, need: frozenset[str]) -> Models:
     people = _people(settings, mesh, embedder, attributes) if mesh and embedder and attributes and "people" in need and swaps else None
     return Models(
         detector=make_detector(settings.detect.detector, threshold=settings.detect.threshold, models=settings.models, device=where) if "detector" in need else None,
-        auditor=make_detector(settings.verify.auditor, threshold=settings.verify.threshold, models=settings.models, device=where) if "auditor" in need else None,
+        auditor=make_detector(auditor_of(settings), threshold=settings.verify.threshold, models=settings.models, device=where) if "auditor" in need else None,
         mesh=mesh,
         embedder=embedder,
         attributes=attributes,
@@ -68,7 +68,7 @@ def load_models(settings: Settings, *, need: frozenset[str]) -> Models:
 def weights_of(settings: Settings) -> tuple[str, ...]:
     """Names of all weights that a run with these settings may load, in the registry's order."""
     used = {"face_mesh", "age", "gender", *_EMBEDDER}
-    for detector in (*settings.detect.detector.split("+"), settings.verify.auditor):
+    for detector in (*settings.detect.detector.split("+"), auditor_of(settings)):
         used.update(WEIGHTS_OF.get(detector, ()))
     if settings.render.engine == "swap":
         used.update(_PORTRAITS, ("selfie_segmentation",))

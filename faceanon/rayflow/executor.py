@@ -65,6 +65,7 @@ def connect(address: str | None) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
+    context.execution_no_progress_timeout_s = -1  # one long segment may well be all that is going on
     for chatty in ("ray.data", "ray.train", "ray"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if not ray.is_initialized():
@@ -73,9 +74,8 @@ def connect(address: str | None) -> None:
 
 def check_nodes(spec: JobSpec) -> None:
     """Every node must see the run's keystore. Raises KeystoreUnavailable before any work starts."""
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    if len(nodes) < 2:
-        return  # the driver has read it on the only node that works
+    own = ray.get_runtime_context().get_node_id()  # where the driver has read it
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU") and node["NodeID"] != own]
     answers = ray.get([_keystore_of_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(spec.to_row()) for node in nodes])
     for node, reason in zip(nodes, answers, strict=True):
         if reason:
@@ -87,6 +87,6 @@ def _keystore_of_node(spec: str) -> str:
     """Why this node cannot take part; "" where it can."""
     try:
         with Context(JobSpec.from_row(spec)) as context:
-            return "" if context.keystore.keystore_id else "an empty keystore"
+            return "" if context.keystore.keystore_id else "an empty keystore"  # opening it compares it with the driver's
     except FaceanonError as error:
         return error.reason

@@ -154,10 +154,12 @@ def test_a_leak_becomes_a_region_around_its_frame_within_its_shot():
     assert add_repairs(first, [], cut_frame=np.zeros(0, np.int32), num_frames=100, settings=SETTINGS, width=640, height=360) is first
 
 
-@pytest.mark.parametrize(("size", "score", "mesh", "tracks"), [(90, 0.35, 0.02, 0), (90, 0.35, 0.3, 1), (90, 0.5, 0.02, 1), (20, 0.35, 0.02, 1)])
-def test_a_large_box_that_two_models_doubt_is_no_face(size, score, mesh, tracks):
-    """Large, never scored well, and nothing that the mesh sees: dropped. Small, or better in either model's eyes: covered."""
-    found = build_tracks(video([(f, 10, 10, size, score, Origin.DETECTED, mesh) for f in (20, 24)]), SETTINGS)
+@pytest.mark.parametrize(
+    ("size", "score", "mesh", "looks", "tracks"), [(90, 0.35, 0.02, 1, 0), (90, 0.35, 0.02, 2, 1), (90, 0.35, 0.3, 1, 1), (90, 0.5, 0.02, 1, 1), (20, 0.35, 0.02, 1, 1)]
+)
+def test_a_large_box_that_two_models_doubt_is_no_face(size, score, mesh, looks, tracks):
+    """Large, seen once, scored low, and nothing that the mesh sees: dropped. Small, seen twice, or better in either model's eyes: covered."""
+    found = build_tracks(video([(20 + 4 * n, 10, 10, size, score, Origin.DETECTED, mesh) for n in range(looks)]), SETTINGS)
 
     assert len(found) == tracks
 

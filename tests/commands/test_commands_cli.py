@@ -38,6 +38,9 @@ def wall(count: int = 10) -> list[np.ndarray]:
         (["http://example.com/a.mp4"], [], "http"),
         (["here.mp4"], ["--settings", "nosuch.toml"], "nosuch.toml"),
         (["here.mp4", "other/here.mp4"], [], "here.mp4"),
+        (["here.mp4"], ["--detector", "eyes"], "detect.detector"),
+        (["here.mp4"], ["--detector", "yunet+centerface+mtcnn"], "left to audit"),
+        (["here.mp4"], ["--segment-seconds", "inf"], "segment_seconds"),
     ],
 )
 def test_wrong_usage_is_said_before_work_starts(tmp_path, monkeypatch, capsys, sources, options, part):
@@ -143,10 +146,28 @@ def test_the_readme_s_questions_can_be_asked(tmp_path, capsys):
 
 def test_a_bad_question_is_wrong_usage(tmp_path, capsys):
     """Bad SQL exits 2 with DuckDB's own words."""
+    without_ledger = main(["query", str(tmp_path), "SELECT 1"])
+    said_without = capsys.readouterr().err
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "x").write_text("")
     code = main(["query", str(tmp_path), "SELEKT 1"])
 
-    assert code == 2
+    assert (without_ledger, code) == (2, 2)
+    assert "no ledger" in said_without
     assert "SELEKT" in capsys.readouterr().err
+
+
+def test_a_folder_without_videos_says_what_it_left_out(tmp_path, capsys):
+    """Nothing to do, exit 0, and the files that are not called like videos are counted."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clip.video").write_bytes(b"x")
+
+    code = anonymize(tmp_path / "in", "--output", tmp_path / "out", "--key-file", tmp_path / "k.json")
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert "no videos were found" in said.out
+    assert "1 files" in said.err
 
 
 def test_the_readme_names_what_exists():

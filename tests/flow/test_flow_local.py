@@ -9,9 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.fake_archive import fake_models, run_local, write_archive
+from support.fake_archive import fake_models, run_local, spec_of, write_archive
 
 from faceanon.core.settings import Settings
+from faceanon.flow.job import Context
+from faceanon.flow.layout import attempt
+from faceanon.flow.outcome import guarded
 from faceanon.ledger.query import query
 from faceanon.media.decode import read_pictures
 from faceanon.media.describe import describe
@@ -236,3 +239,79 @@ def test_a_face_that_stays_visible_is_not_published(archive, tmp_path):
     assert summary["published"] == 0
     assert summary["quarantined"][0]["stage"] == "publish"
     assert not (tmp_path / "out/videos").exists()
+
+
+def test_a_source_that_changes_in_between_is_quarantined(archive, tmp_path):
+    """Bytes that differ between analysis and rendering are never painted with the old regions."""
+    path = tmp_path / "in" / "walk.mp4"
+    path.parent.mkdir()
+    path.write_bytes((archive / "cam/walk.mp4").read_bytes())
+
+    def swapping(settings, *, need):
+        if need == {"auditor"}:  # publishing begins: everything is rendered
+            path.write_bytes((archive / "empty.mp4").read_bytes())
+        return fake_models(settings, need=need)
+
+    summary = run_local([str(path)], tmp_path / "out", tmp_path / "key.json", BLUR, loader=swapping)
+
+    assert summary["published"] == 0
+    assert "differs from what was planned" in summary["quarantined"][0]["reason"]
+    assert not (tmp_path / "out/videos").exists()
+
+
+def test_a_touched_source_is_not_published_again(archive, tmp_path):
+    """The same bytes under a new date: nothing new, and said so."""
+    path = tmp_path / "in" / "walk.mp4"
+    path.parent.mkdir()
+    path.write_bytes((archive / "cam/walk.mp4").read_bytes())
+    run_local([str(path)], tmp_path / "out", tmp_path / "key.json", BLUR)
+    path.write_bytes(path.read_bytes())
+
+    again = run_local([str(path)], tmp_path / "out", tmp_path / "key.json", BLUR)
+
+    assert (again["published"], again["unchanged"], again["balances"]) == (0, 1, True)
+
+
+def test_an_old_view_is_replaced(archive, done):
+    """A view that shows something else than the record is made again."""
+    home, _ = done
+    view = home / "out/videos/empty.mp4"
+    content = view.read_bytes()
+    view.unlink()
+    view.write_bytes(b"old")
+
+    run_local([str(archive)], home / "out", home / "key.json", BLUR)
+
+    assert view.read_bytes() == content
+
+
+def test_units_that_end_leave_no_attempt_behind(archive, tmp_path):
+    """Only an attempt whose worker died counts: a unit that is done, or that failed, may be asked for again."""
+    spec, _ = spec_of(tmp_path / "out", BLUR, tmp_path / "key.json", [str(archive / "empty.mp4")])
+    with Context(spec, fake_models) as context:
+        unit = {"unit_id": "u", "name": "n"}
+        answers = [guarded(lambda context, unit: {}, "analyze", context, unit)["kind"] for _ in range(5)]
+        context.work.create(attempt(spec.run.run_id, "redact", "u", 1), b"")
+        context.work.create(attempt(spec.run.run_id, "redact", "u", 2), b"")
+        context.work.create(attempt(spec.run.run_id, "redact", "u", 3), b"")
+        given_up = guarded(lambda context, unit: {}, "redact", context, unit)
+
+    assert answers == ["done"] * 5
+    assert given_up["kind"] == "failed"
+    assert "given up after 3 attempts" in given_up["reason"]
+
+
+def test_a_fault_of_ours_is_a_row_and_leaves_no_scratch(archive, tmp_path):
+    """An unexpected error in a step becomes a failed row that names it, and the scratch folder is emptied."""
+    spec, _ = spec_of(tmp_path / "out", BLUR, tmp_path / "key.json", [str(archive / "empty.mp4")])
+
+    def broken(context, unit):
+        context.scratch.file(".nut").write_bytes(b"half")
+        raise ZeroDivisionError("oops")
+
+    with Context(spec, fake_models) as context:
+        row = guarded(broken, "redact", context, {"unit_id": "u", "name": "n"})
+        left = list(context.scratch.path.iterdir())
+
+    assert (row["kind"], left) == ("failed", [])
+    assert "ZeroDivisionError: oops" in row["reason"]

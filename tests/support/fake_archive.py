@@ -9,7 +9,7 @@ import numpy as np
 
 from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store
-from faceanon.core.settings import Settings
+from faceanon.core.settings import Settings, auditor_of
 from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
@@ -74,7 +74,7 @@ def fake_models(settings: Settings, *, need):
     people.embedding = lambda persona: people.portrait(persona).embedding
     return SimpleNamespace(
         detector=fakes.FakeDetector("yunet"),
-        auditor=fakes.FakeDetector(settings.verify.auditor, threshold=0.6),
+        auditor=fakes.FakeDetector(auditor_of(settings), threshold=0.6),
         mesh=fakes.FakeMesh(),
         embedder=fakes.FakeEmbedder(),
         attributes=fakes.FakeAttributes(),
