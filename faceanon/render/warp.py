@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHIFT = 3  # fractional bits of drawn corners
+_STEEP = 6.0  # source px a target px; where a face is not folded it is about 2
 _FOLD_PX = 0.1  # twice the area of a triangle that is a fold
 
 
@@ -29,10 +30,16 @@ def dense_map(
     affine = _affines(corners, source[triangles])
     inside = number >= 0
     rows, columns = np.nonzero(inside)
-    a, b, c, d, e, f, left, top, right, bottom = np.take(affine, number[rows, columns], axis=0).T
+    own = number[rows, columns]
+    a, b, c, d, e, f = np.take(affine, own, axis=0).T
     x, y = columns.astype(np.float32), rows.astype(np.float32)
+    from_x, from_y = a * x + b * y + c, d * x + e * y + f
+    steep = np.flatnonzero((np.abs(affine[:, [0, 1, 3, 4]]).max(1) > _STEEP)[own])  # on the border of a fold an affine reaches far outside of its triangle
+    low, high = source[triangles].min(1), source[triangles].max(1)
+    from_x[steep] = np.clip(from_x[steep], low[own[steep], 0], high[own[steep], 0])
+    from_y[steep] = np.clip(from_y[steep], low[own[steep], 1], high[own[steep], 1])
     map_x, map_y = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-    map_x[rows, columns], map_y[rows, columns] = np.clip(a * x + b * y + c, left, right), np.clip(d * x + e * y + f, top, bottom)
+    map_x[rows, columns], map_y[rows, columns] = from_x, from_y
     return map_x, map_y, inside
 
 
@@ -54,10 +61,7 @@ def _areas(corners: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, 10) float32: source x = a x + b y + c, source y = d x + e y + f, and the source's bounds, from corners (T, 3, 2) each.
-
-    A px on the border of a triangle seen edge on would come from far outside of it, were it not held within the bounds.
-    """
+    """(T, 6) float32: source x = a x + b y + c, source y = d x + e y + f, from corners (T, 3, 2) each."""
     t, s = target.astype(np.float64), source.astype(np.float64)
     u, v = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
     area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
@@ -66,5 +70,4 @@ def _affines(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArra
     a = (p * v[:, 1:] - q * u[:, 1:]) / area[:, None]  # d source / dx, (T, 2)
     b = (q * u[:, :1] - p * v[:, :1]) / area[:, None]  # d source / dy
     c = s[:, 0] - a * t[:, 0, :1] - b * t[:, 0, 1:]
-    low, high = s.min(1) - 0.5, s.max(1) + 0.5
-    return np.stack([a[:, 0], b[:, 0], c[:, 0], a[:, 1], b[:, 1], c[:, 1], *low.T, *high.T], axis=1).astype(np.float32)
+    return np.stack([a[:, 0], b[:, 0], c[:, 0], a[:, 1], b[:, 1], c[:, 1]], axis=1).astype(np.float32)
