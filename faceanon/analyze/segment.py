@@ -30,7 +30,7 @@ from faceanon.core.settings import Settings
 
 WINDOW = 16
 LOOKAHEAD = 48  # frames past its end that a segment reads
-SAMPLE_WINDOWS = 4  # a face that stays is embedded in every fourth window, a new one in the window where it comes; embedding is dear
+SAMPLE_WINDOWS = 6  # a face that stays is embedded in every sixth window, a new one in the window where it comes; embedding is dear
 MESH_FITS = 0.5  # mesh score from which an unsure box is believed
 _LARGEST_PX = 4096  # wider pictures are halved first: memory, and no face needs more
 
