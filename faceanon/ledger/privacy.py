@@ -15,7 +15,8 @@ from faceanon.core.errors import StoreError
 _MAX_NUMBERS = 16
 _MAX_RUN = 200
 _MAX_PATH_PART = 255  # the longest file name that a filesystem allows
-_PATHS = {"uri", "out_uri", "out", "name", "object", "source_uri", "reason", "collection", "scope_name", "tags"}  # may hold long paths; each part of one is looked at alone
+# may hold long paths; each part of one is looked at alone
+_PATHS = {"uri", "out_uri", "out", "name", "object", "source_uri", "reason", "collection", "scope_name", "tags"}
 _FORBIDDEN = {
     "embedding", "embeddings", "features", "descriptor", "landmarks", "mesh", "points", "crop", "thumbnail", "picture", "pixels",
     "key", "master_key", "secret", "salt", "password", "private_key",
