@@ -207,7 +207,8 @@ class _Run:
     def _add_views(self, views: BestViews, at: int, rows: range, breaks: set[int]) -> None:
         seen = self._seen[at]
         views.break_at(max((f for f in breaks if f <= seen.frame), default=0))
-        is_new = self._is_lost(at, -1) if at else np.ones(len(seen.box), bool)
+        after_break = at and any(self._seen[at - 1].frame < f <= seen.frame for f in breaks)  # whoever stands in the same place then is somebody else
+        is_new = self._is_lost(at, -1) if at and not after_break else np.ones(len(seen.box), bool)
         for i, row in enumerate(rows):
             view = seen.views[i]
             if view is not None:
