@@ -5,6 +5,7 @@ Pure reads of a file's head and tail; `missing_bytes` is a reason in words, or "
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _HEAD_BYTES = 4096
@@ -90,8 +91,8 @@ def _mp4_end(path: Path, size: int) -> int | None:
 def loop_count(path: Path) -> int | None:
     """How often a GIF repeats (0 = for ever), or None where it does not say."""
     data = path.read_bytes()
-    at = data.find(b"NETSCAPE2.0\x03\x01")
-    return int.from_bytes(data[at + 13 : at + 15], "little") if at >= 0 else None
+    found = re.search(rb"\x21\xff\x0b(?:NETSCAPE2\.0|ANIMEXTS1\.0)\x03\x01(..)", data, re.DOTALL)
+    return int.from_bytes(found[1], "little") if found else None
 
 
 def _head(path: Path) -> bytes:

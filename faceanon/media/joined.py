@@ -1,7 +1,8 @@
 """The output's video packets in order of decoding: staged segments from their files, the others copied from the source.
 
 H.264 and HEVC leave as Annex B without user data. Where copied packets stand beside encoded ones, each copied keyframe brings the
-parameter sets that the source keeps aside, since the encoder's were last. Payloads are otherwise those of the source, bit by bit.
+parameter sets that the source keeps aside, since the encoder's were last. Of other codecs user data goes too. Payloads are otherwise
+those of the source, bit by bit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from faceanon.core.errors import SourceTruncated
 from faceanon.core.records import Segment, VideoFacts
-from faceanon.media import faults, jpeg, nal
+from faceanon.media import faults, gifs, nal, traces
 from faceanon.media.decode import seek
 from faceanon.media.source import main_video, opened
 from faceanon.media.staging import CodedPacket, read_packets, read_times
@@ -79,11 +80,12 @@ def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path
     current = None
     with opened(source) as container:
         stream = main_video(container, source)
+        is_gif = stream.codec_context.name == "gif"
         if cleaner:
             cleaner.begin(stream.codec_context.extradata)
         try:
             for packet in container.demux(stream):
-                if not packet.size:
+                if not packet.size or (is_gif and not gifs.has_image(bytes(packet))):
                     continue
                 if packet.is_keyframe:
                     current = starts.get(packet.pts, current)
@@ -125,8 +127,8 @@ class _Cleaner:
             if self.mixed and packet.is_keyframe:  # at each, so that a player may also seek to it
                 kept = self._with_sets(kept)
             payload = nal.join(kept)
-        elif self.codec == "mjpeg":
-            payload = jpeg.without_user_data(payload)
+        else:
+            payload = traces.clean_packet(self.codec, payload)
         return CodedPacket(packet.pts, packet.is_keyframe, payload)
 
     def _with_sets(self, units: list[bytes]) -> list[bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.records import PacketIndex
-from faceanon.media import faults, nal
+from faceanon.media import faults, gifs, nal
 
 NO_PTS = np.iinfo(np.int64).min
 
@@ -40,7 +40,7 @@ def list_packets(container, stream, path: Path) -> Listing:
     ends: dict[int, int] = {}
     try:
         for packet in container.demux():
-            if not packet.size:
+            if not packet.size or (codec == "gif" and not gifs.has_image(bytes(packet))):
                 continue
             time = packet.pts if packet.pts is not None else packet.dts
             if time is not None:

@@ -15,7 +15,7 @@ import av
 
 from faceanon.core.records import OutputFacts, Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings
-from faceanon.media import boxes, faults, nal, tags
+from faceanon.media import boxes, faults, nal, tags, traces
 from faceanon.media.encoders import CONTAINERS, plan_encoder
 from faceanon.media.joined import decode_times, joined_packets, joined_times
 from faceanon.media.mixing import starts_clean
@@ -76,7 +76,8 @@ class _Output:
         self._streams: dict[int, object] = {}  # source index -> output stream
 
     def write(self) -> None:
-        options = {"fflags": "+bitexact", **_muxer_options(self._facts, self._source)}
+        self._times = joined_times(self._source, self._segments, self._staged)
+        options = {"fflags": "+bitexact", **_muxer_options(self._facts, self._source, max(self._times))}
         with av.open(f"file:{self._path}", "w", format=CONTAINERS[self._facts.container], container_options=options) as out:
             out.flags |= _BITEXACT
             self._add_streams(out)
@@ -148,6 +149,8 @@ class _Output:
             context.extradata = nal.join(self._parameter_sets()) or None
         elif header and header.extradata:
             context.extradata = bytes.fromhex(header.extradata)
+        elif context.extradata:
+            context.extradata = traces.clean_header(facts.codec, context.extradata)
         if header and header.pix_fmt != facts.pix_fmt:
             context.pix_fmt = header.pix_fmt
         mixed = 0 < len(self._staged) < len(self._segments)
@@ -211,7 +214,7 @@ class _Output:
             raise faults.reading(error, self._source, "the sound or subtitles") from error
 
     def _video_packets(self) -> Iterator[av.Packet]:
-        times = joined_times(self._source, self._segments, self._staged)
+        times = self._times
         decoding = decode_times(times)
         shift = times[0] - self._first_slot() if self._facts.container == "avi" else 0
         ordered = sorted(times)
@@ -248,13 +251,12 @@ def _kind(stream) -> str:
     return f"{stream.type} {name}".strip()
 
 
-def _muxer_options(facts: VideoFacts, source: Path) -> dict[str, str]:
+def _muxer_options(facts: VideoFacts, source: Path, last_pts: int) -> dict[str, str]:
     if facts.container in ("mp4", "mov"):
         return {"movflags": "+faststart", "write_tmcd": "0"}
     if facts.container == "mpegts":
         return {"mpegts_copyts": "1", "muxdelay": "0"}
     if facts.container == "gif":
         loops = boxes.loop_count(source)
-        last = max(1, facts.stop_pts - facts.first_pts) // max(1, facts.num_frames_from_content)
-        return {"loop": "-1" if loops is None else str(loops), "final_delay": str(last)}
+        return {"loop": "-1" if loops is None else str(loops), "final_delay": str(max(1, facts.stop_pts - last_pts))}
     return {}
