@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +112,9 @@ def _render(
 
 def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):
     settings = context.settings.render
-    if settings.engine != "swap" or not len(own):
+    if not len(own):
+        settings = replace(settings, engine="blur")  # nothing to paint: no model has to be loaded
+    if settings.engine != "swap":
         return make_engine(settings, mesh=None, embedder=None, segmenter=None, portraits={})
     models = context.models("mesh", "embedder", "segmenter", "people", "attributes")
     seen = set(own.identity.tolist())

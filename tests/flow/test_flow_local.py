@@ -9,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.fake_archive import fake_models, run_local, spec_of, write_archive
+from support.fake_archive import fake_models, frames, run_local, spec_of, write_archive
 
 from faceanon.core.settings import Settings
 from faceanon.flow.job import Context
 from faceanon.flow.layout import attempt
 from faceanon.flow.outcome import guarded
 from faceanon.ledger.query import query
+from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
 from faceanon.media.describe import describe
 from faceanon.media.probe import probe
@@ -315,3 +316,17 @@ def test_a_fault_of_ours_is_a_row_and_leaves_no_scratch(archive, tmp_path):
 
     assert (row["kind"], left) == ("failed", [])
     assert "ZeroDivisionError: oops" in row["reason"]
+
+
+def test_a_clean_segment_that_cannot_be_copied_is_encoded(tmp_path):
+    """In a codec whose packets do not mix, segments without faces are encoded beside the others, also with swap, and say why."""
+    path = tmp_path / "in" / "old.mp4"
+    path.parent.mkdir()
+    write_clip(path, frames(lambda n: [(90, 70, 44, 0)] if n < 20 else [], 80), codec="mpeg4", gop=20)
+
+    summary = run_local([str(path)], tmp_path / "out", tmp_path / "key.json", BLUR.with_values(render__engine="swap"))
+
+    segments = rows(tmp_path / "out", "SELECT state, reason FROM segments ORDER BY segment_no")
+    assert (summary["published"], summary["quarantined"]) == (1, [])
+    assert {s["state"] for s in segments} == {"encoded"}
+    assert "one header holds for the whole stream" in segments[-1]["reason"]
