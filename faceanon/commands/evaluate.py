@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -23,8 +24,8 @@ from faceanon.media.probe import probe
 from faceanon.models.catalog import load_models
 from faceanon.models.detectors import make_detector
 
-CHANGED = 6  # luma steps beyond which a pixel is no longer the source's; coding alone stays below
-LEAST_CHANGED_SHARE = 0.3  # of the px of a face's inner half
+LEAST_CHANGE = 0.5  # of a face's own detail; coding alone stays below 0.35 but for faces of a few px
+LEAST_DETAIL = 1.0  # luma steps; with less there is nobody to be seen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,16 +105,19 @@ def uncovered(source: Path, output: Path, faces: list[dict], settings: Settings)
     pictures = (read_pictures(path, probe(path, settings.plan)[0], None) for path in (source, output))
     kept = []
     for before, after in zip(*pictures, strict=True):
-        kept += [face for face in by_frame.get(before.index, ()) if changed_share(before, after, face) < LEAST_CHANGED_SHARE]
+        kept += [face for face in by_frame.get(before.index, ()) if change(before, after, face) < LEAST_CHANGE]
     return kept
 
 
-def changed_share(before: Picture, after: Picture, face: dict) -> float:
-    """Share of the inner half of a face's box whose luma is no longer the source's; 1 where the face lies outside the picture."""
+def change(before: Picture, after: Picture, face: dict) -> float:
+    """How far the inner half of a face's box has moved from the source, over the detail that the source shows there, so that dark frames count like
+    bright ones; infinite where the face lies outside the picture or shows nothing.
+    """
     dx, dy = (face["x2"] - face["x1"]) / 4, (face["y2"] - face["y1"]) / 4
     x0, x1 = max(0, round(face["x1"] + dx)), min(before.width, round(face["x2"] - dx))
     y0, y1 = max(0, round(face["y1"] + dy)), min(before.height, round(face["y2"] - dy))
     if x1 <= x0 or y1 <= y0:
-        return 1.0
-    old, new = (p.planes[0][y0:y1, x0:x1].astype(np.int32) >> (p.format.depth - 8) for p in (before, after))
-    return float((np.abs(old - new) > CHANGED).mean())
+        return float("inf")
+    old, new = ((p.planes[0][y0:y1, x0:x1] >> (p.format.depth - 8)).astype(np.float32) for p in (before, after))
+    detail = float(np.abs(old - cv2.GaussianBlur(old, (0, 0), max(old.shape[1] / 4, 0.8))).mean())
+    return float(np.abs(old - new).mean()) / detail if detail >= LEAST_DETAIL else float("inf")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 
 import ray
@@ -68,6 +69,7 @@ def connect(address: str | None) -> None:
     context.execution_no_progress_timeout_s = -1  # one long segment may well be all that is going on
     for chatty in ("ray.data", "ray.train", "ray"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's core warns of things that are meant here; its own log files are not concerned
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
 

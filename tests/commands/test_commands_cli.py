@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.fake_archive import run_local, write_archive
 
@@ -182,3 +184,24 @@ def test_the_readme_names_what_exists():
         assert job in JOBS, job
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
         assert (ROOT / picture).exists(), picture
+
+
+def test_coverage_tells_painted_from_coded(tmp_path, capsys):
+    """A face that was obscured counts as covered, one that was only encoded again as a leak; exit 1 where there is one."""
+    rng = np.random.default_rng(5)
+    face = np.kron(rng.integers(40, 220, (12, 12), np.uint8), np.ones((4, 4), np.uint8))
+    shown, hidden = np.full((96, 128, 3), 120, np.uint8), np.full((96, 128, 3), 120, np.uint8)
+    shown[20:68, 40:88] = face[..., None]
+    hidden[20:68, 40:88] = int(face.mean())
+    truth = pa.table({"clip": ["a.mp4"] * 4, "frame": range(4), "x1": [40.0] * 4, "y1": [20.0] * 4, "x2": [88.0] * 4, "y2": [68.0] * 4})
+    for folder in ("in", "good/videos", "bad/videos"):
+        (tmp_path / folder).mkdir(parents=True)
+    pq.write_table(truth, tmp_path / "in/truth.parquet")
+    write_clip(tmp_path / "in/a.mp4", [shown] * 4)
+    write_clip(tmp_path / "good/videos/a.mp4", [hidden] * 4)
+    write_clip(tmp_path / "bad/videos/a.mp4", [shown] * 4, options={"crf": "30"})
+
+    good, bad = (main(["evaluate", "coverage", str(tmp_path / "in"), str(tmp_path / out)]) for out in ("good", "bad"))
+
+    assert (good, bad) == (0, 1)
+    assert "all        4      4" in capsys.readouterr().out
