@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -93,11 +94,19 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
     tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
         _wave(context, executor, wave, work, progress, tally)
-        fold(context.out.root, context.out, [wanted.item.name for wanted in wave])
+        with _counted(tally, "ledger"):
+            fold(context.out.root, context.out, [wanted.item.name for wanted in wave])
     summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
     fold(context.out.root, context.out)
     return summary
+
+
+@contextmanager
+def _counted(tally: Tally, stage: str) -> Iterator[None]:
+    began = time.process_time()
+    yield
+    tally.cpu_s[stage] += time.process_time() - began
 
 
 def _waves(items: Sequence[Requested], scope: str, size: int) -> Iterator[list[Requested]]:

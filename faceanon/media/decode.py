@@ -24,8 +24,11 @@ _MAX_STEPS_BACK = 8
 class PictureReader(Iterator[Picture]):
     """An iterator of pictures that counts on the way. decode_errors: owned frames that the decoder flagged as damaged."""
 
-    def __init__(self, path: Path, facts: VideoFacts, segment: Segment | None, lookahead: int, wanted: Callable[[int, int], bool] | None = None) -> None:
+    def __init__(
+        self, path: Path, facts: VideoFacts, segment: Segment | None, lookahead: int, writable: bool = True, wanted: Callable[[int, int], bool] | None = None
+    ) -> None:
         self.decode_errors = 0
+        self._writable = writable
         self._wanted = wanted  # frame number and pts to whether a picture is made of it; every frame is decoded all the same
         self._path, self._facts, self._lookahead = path, facts, lookahead
         self._start_pts = segment.span.start_pts if segment else facts.first_pts
@@ -53,7 +56,7 @@ class PictureReader(Iterator[Picture]):
                 if not self._is_last and pts >= self._stop_pts:
                     break  # a frame is missing; the check below says so
             if self._wanted is None or self._wanted(self._first_frame + count, pts):
-                yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts), form)
+                yield Picture(self._first_frame + count, pts, planes.from_frame(frame, self._facts, writable=self._writable), form)
             count += 1
         if count < self._num_frames:
             missing = f"frames {self._first_frame + count} to {self._first_frame + self._num_frames - 1}"
@@ -71,9 +74,9 @@ class PictureReader(Iterator[Picture]):
                     yield pts, frame
 
 
-def read_pictures(path: Path, facts: VideoFacts, segment: Segment | None, *, lookahead: int = 0) -> PictureReader:
-    """The frames of `segment` (None: of the whole video), then up to `lookahead` more beyond its end."""
-    return PictureReader(path, facts, segment, lookahead)
+def read_pictures(path: Path, facts: VideoFacts, segment: Segment | None, *, lookahead: int = 0, writable: bool = True) -> PictureReader:
+    """The frames of `segment` (None: of the whole video), then up to `lookahead` more beyond its end. writable: False spares a copy of every frame."""
+    return PictureReader(path, facts, segment, lookahead, writable)
 
 
 def seek(container, stream, pts: int, path: Path) -> None:

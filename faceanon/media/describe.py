@@ -120,4 +120,4 @@ def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Ite
             return True
         return False
 
-    yield from PictureReader(path, facts, None, 0, is_sampled)
+    yield from PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)

@@ -54,8 +54,8 @@ def plane_format(facts: VideoFacts) -> PlaneFormat:
     return PlaneFormat(depth, chroma, full, _MATRICES.get(facts.colour.matrix, "bt709" if large else "bt601"))
 
 
-def from_frame(frame: av.VideoFrame, facts: VideoFacts) -> tuple[NDArray, ...]:
-    """Copies of the frame's planes as upright views; the decoder's own memory stays untouched, it predicts later frames from it."""
+def from_frame(frame: av.VideoFrame, facts: VideoFacts, *, writable: bool = True) -> tuple[NDArray, ...]:
+    """The frame's planes as upright views: of copies, since the decoder predicts later frames from its own memory, or of that memory, read-only."""
     size = (facts.width, facts.height)
     if frame.format.name != facts.pix_fmt or (frame.width, frame.height) != size or layout(facts.pix_fmt) is None:  # some streams change on their way
         frame = frame.reformat(*size, painted_format(facts.pix_fmt), dst_colorspace=_ITU601 if layout(facts.pix_fmt) is None else None)
@@ -65,8 +65,14 @@ def from_frame(frame: av.VideoFrame, facts: VideoFacts) -> tuple[NDArray, ...]:
         pairs = _view(frame.planes[1], frame.planes[1].width * 2, np.uint8)
         coded = [_view(frame.planes[0], frame.width, np.uint8).copy(), pairs[:, 0::2].copy(), pairs[:, 1::2].copy()]
     else:
-        coded = [_view(plane, plane.width, np.uint8 if depth == 8 else np.uint16).copy() for plane in frame.planes]
+        views = [_view(plane, plane.width, np.uint8 if depth == 8 else np.uint16) for plane in frame.planes]
+        coded = [view.copy() if writable else _locked(view) for view in views]
     return tuple(np.rot90(plane, -rotation // 90) if rotation else plane for plane in coded)
+
+
+def _locked(view: NDArray) -> NDArray:
+    view.flags.writeable = False
+    return view
 
 
 def to_frame(planes: tuple[NDArray, ...], pix_fmt: str, rotation: int) -> av.VideoFrame:
