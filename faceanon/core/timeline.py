@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 
 @dataclass(frozen=True, order=True)
@@ -19,16 +18,6 @@ class Span:
 
     def __contains__(self, pts: int) -> bool:
         return self.start_pts <= pts < self.stop_pts
-
-
-def seconds(pts: int, time_base: Fraction) -> float:
-    """`pts` in seconds, for printing."""
-    return float(pts * time_base)
-
-
-def to_pts(moment_s: Fraction | float, time_base: Fraction) -> int:
-    """The last pts at or before `moment_s`."""
-    return int(Fraction(moment_s) // time_base)
 
 
 def clock(total_s: float) -> str:

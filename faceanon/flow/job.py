@@ -24,10 +24,11 @@ from faceanon.archive.scratch import Scratch, sweep
 from faceanon.archive.store import open_store, version_of
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
-from faceanon.core.records import SourceVersion, VideoPlan
+from faceanon.core.records import SourceVersion, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings, from_table
 from faceanon.flow import layout
 from faceanon.identity.keystore import Keystore
+from faceanon.identity.sealed import load_regions
 from faceanon.ledger.records import RunInfo
 from faceanon.ledger.runs import new_run_id
 from faceanon.models.catalog import Models, load_models
@@ -75,6 +76,7 @@ class Context:
         self._loader = loader
         self.settings = spec.settings
         self._models: dict[str, Any] = {}
+        self._regions: tuple[str, VideoRegions] | None = None
         self._source: tuple[SourceVersion, Path] | None = None  # the last one, since segments of one video tend to follow each other
 
     @cached_property
@@ -130,6 +132,12 @@ class Context:
         if self._source is not None:
             self.discard(self._source[1])
             self._source = None
+
+    def regions(self, output_id: str) -> VideoRegions:
+        """What is painted in a video, as it was first decided; kept for its next segment, since a long video's are large."""
+        if self._regions is None or self._regions[0] != output_id:
+            self._regions = (output_id, load_regions(self.work, self.keystore, layout.regions(output_id)))
+        return self._regions[1]
 
     def plan(self, output_id: str) -> VideoPlan:
         return from_json(VideoPlan, json.loads(self.work.read(layout.plan(output_id))))

@@ -24,19 +24,16 @@ Person = tuple[Cluster, str, Persona | None]  # who, their label, the synthetic 
 
 
 def run(context: Context, unit: Row) -> Row:
-    """unit: {"scope_name", "output_ids"}. Writes each video's regions; adds people (in the scope) and per_video counts."""
+    """unit: {"scope_name", "output_ids"}. Writes each video's regions; adds people, of the scope."""
     scope, outputs = unit["scope_name"], unit["output_ids"]
     plans = {output: context.plan(output) for output in outputs}
     analyses = {output: analyze.load(context, output, plan) for output, plan in plans.items()}
     tracks = {output: build_tracks(analysis, context.settings) for output, analysis in analyses.items()}
     features = [f for output in outputs for f in track_features(tracks[output], analyses[output], context.settings)]
     people = _people(context, scope, features, _largest(tracks, plans))
-    counts = {}
     for output, plan in plans.items():
-        regions = _regions(context, plan, tracks[output], people)
-        save_regions(context.work, context.keystore, layout.regions(output), regions)
-        counts[output] = {"tracks": len(regions.tracks), "people": len(regions.identities), "faces": len(regions.regions)}
-    return {"people": len({label for _, label, _ in people}), "per_video": counts}
+        save_regions(context.work, context.keystore, layout.regions(output), _regions(context, plan, tracks[output], people))
+    return {"people": len({label for _, label, _ in people})}
 
 
 def _people(context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float]) -> list[Person]:

@@ -16,7 +16,6 @@ from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch
 from faceanon.identity.keystore import scope_name
-from faceanon.identity.sealed import load_regions
 from faceanon.ledger.commit import commit_published
 from faceanon.ledger.records import publication
 from faceanon.media.describe import MediaSummary, describe, sample_pictures
@@ -67,7 +66,7 @@ def _verified(
 ) -> tuple[Path, Verified, VideoRegions, list[StagedSegment]]:
     """Stitched and looked at; with leaks repaired as often as the settings allow. Raises VerificationFailed."""
     settings = context.settings.verify
-    regions = load_regions(context.work, context.keystore, layout.regions(output_id))
+    regions = context.regions(output_id)
     auditor = context.models("auditor").auditor
     source = context.source(plan.source)
     repairs = 0

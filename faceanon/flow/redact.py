@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
-from faceanon.identity.sealed import load_regions
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter, can_write
 from faceanon.media.joined import copied_digest
@@ -37,7 +37,7 @@ PAINT_CHECK_EVERY = 8  # frames between proofs that painted faces differ from th
 def run(context: Context, unit: Row) -> Row:
     """unit: {"output_id", "segment_no"}. Adds frames, copied, cpu."""
     plan = context.plan(unit["output_id"])
-    regions = load_regions(context.work, context.keystore, layout.regions(unit["output_id"]))
+    regions = context.regions(unit["output_id"])
     watch = Stopwatch()
     staged = stage(context, unit["output_id"], plan, regions, plan.segments[unit["segment_no"]], watch)
     return {"frames": staged.num_frames, "copied": staged.copied, "cpu": watch.rounded()}
@@ -87,6 +87,7 @@ def _render(
         can_write(plan.facts)
     except SourceUnsupported as error:
         raise SourceUnsupported(error.reason, source=plan.item.uri) from error
+    began_s = time.process_time()
     engine = _engine(context, regions, own, watch)
     path = context.scratch.file(".nut")
     reader = read_pictures(context.source(plan.source), plan.facts, segment)
@@ -107,7 +108,9 @@ def _render(
     context.work.delete(name)  # left by an earlier attempt of this very process
     context.work.upload(path, name)
     context.discard(path)
-    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, tuple(engine.summary()), reader.decode_errors)
+    cpu_s = round(time.process_time() - began_s, 3)
+    paints = tuple(engine.summary())
+    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, paints, reader.decode_errors, cpu_s)
 
 
 def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):
