@@ -6,13 +6,15 @@ version: the loser reads again what is there by now, and adds what is still miss
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import time
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as fs
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -78,17 +80,17 @@ def column(root_uri: str, name: str, wanted: str, where: ds.Expression | None = 
     return [] if table is None else _column(dataset(root_uri, name, table), wanted, where)
 
 
-def append_missing(root_uri: str, name: str, rows: list[dict]) -> int:
+def append_missing(root_uri: str, name: str, rows: Sequence[dict] | pa.Table) -> int:
     """Append the rows whose record_id is not in the table yet. Returns how many; all rows of one record enter in one commit."""
+    offered = rows if isinstance(rows, pa.Table) else to_arrow(name, rows)
 
     def once(table: DeltaTable) -> int:
-        there = _present(dataset(root_uri, name, table), rows, "record_id")
-        missing = [r for r in rows if r["record_id"] not in there]
-        if missing:
-            write_deltalake(table, to_arrow(name, missing), mode="append", schema_mode="merge", commit_properties=_next(table))
+        missing = offered.filter(pc.invert(pc.is_in(offered["record_id"], value_set=_present(dataset(root_uri, name, table), offered))))
+        if len(missing):
+            write_deltalake(table, missing, mode="append", schema_mode="merge", commit_properties=_next(table))
         return len(missing)
 
-    return _until_it_wins(root_uri, name, once) if rows else 0
+    return _until_it_wins(root_uri, name, once) if len(offered) else 0
 
 
 def upsert(root_uri: str, name: str, rows: list[dict], on: str, newer: Callable[[dict, dict], bool] = _never) -> int:
@@ -96,10 +98,13 @@ def upsert(root_uri: str, name: str, rows: list[dict], on: str, newer: Callable[
 
     def once(table: DeltaTable) -> int:
         there = {r[on]: r for r in _matching(dataset(root_uri, name, table), on, [r[on] for r in rows]).to_pylist()}
-        taken = [r for r in rows if r[on] not in there or newer(there[r[on]], r)]
-        if taken:
-            _overwrite(table, to_arrow(name, taken), on)
-        return len(taken)
+        fresh = [r for r in rows if r[on] not in there]
+        changed = [r for r in rows if r[on] in there and newer(there[r[on]], r)]
+        if changed:
+            _overwrite(table, to_arrow(name, [*fresh, *changed]), on)
+        elif fresh:  # nothing is replaced, so no file has to be searched for the keys
+            write_deltalake(table, to_arrow(name, fresh), mode="append", schema_mode="merge", commit_properties=_next(table))
+        return len(fresh) + len(changed)
 
     return _until_it_wins(root_uri, name, once) if rows else 0
 
@@ -175,9 +180,11 @@ def _next(table: DeltaTable) -> CommitProperties:
     return CommitProperties(app_transactions=[Transaction(_APPLICATION, table.version() + 1)])
 
 
-def _present(there: ds.Dataset, rows: list[dict], key: str) -> set:
-    dates: list[date] = sorted({r["ingest_date"] for r in rows})
-    return set(_column(there, key, ds.field("ingest_date").isin(dates) & ds.field(key).isin([r[key] for r in rows])))
+def _present(there: ds.Dataset, offered: pa.Table) -> pa.Array:
+    """Which of the offered record ids are in the table. A record's rows carry its run and its date, so that files of other runs are not even opened."""
+    same = [ds.field(word).isin(pc.unique(offered[word])) for word in ("ingest_date", "run_id") if word in there.schema.names]
+    where = functools.reduce(operator.and_, same, ds.field("record_id").isin(pc.unique(offered["record_id"])))
+    return pc.unique(there.to_table(columns=["record_id"], filter=where)["record_id"])
 
 
 def _column(rows: ds.Dataset, name: str, where: ds.Expression | None) -> list:

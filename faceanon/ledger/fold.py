@@ -1,15 +1,18 @@
 """fold: committed records become rows. The one writer of the tables; the records stay the truth.
 
 A record counts as folded once it is in `commits`, which is written last. A fold that died before that leaves rows behind; the next
-one offers the same records again, and each table takes only what it lacks.
+one offers the same records again, and each table takes only what it lacks. Records are read a few at a time and kept as Arrow, and
+tables are written many records at a time, so that neither memory nor the number of table versions grows with the archive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from faceanon.core.ports import Store
@@ -17,10 +20,14 @@ from faceanon.ledger.commit import RECORDS, log_of, read_record, record_id
 from faceanon.ledger.delta import append_missing, column, mark_superseded, upsert
 from faceanon.ledger.rows import Rows, rows_of
 from faceanon.ledger.runs import fold_models, fold_runs
+from faceanon.ledger.tables import to_arrow
 
-_BATCH = 500  # records in memory at a time; also what a death costs at most
+_READ = 250  # records in memory at a time, as they were written
+_WRITE_RECORDS, _WRITE_ROWS = 5000, 250_000  # what one version of the tables takes; also what a death costs at most
 _READERS = 8
-_APPENDED = ("segments", "shots", "tracks", "verdicts", "outputs")
+_ASKED = 5000  # record ids up to which a filter by id is quicker than reading the column
+_LONG = ("segments", "shots", "tracks")  # many rows a record: kept as Arrow
+_APPENDED = (*_LONG, "verdicts", "outputs")
 
 
 @dataclass(frozen=True)
@@ -32,18 +39,43 @@ class FoldReport:
     rows: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class _Batch:
+    """Records on their way into one version of each table."""
+
+    long: dict[str, list[pa.Table]] = field(default_factory=dict)
+    short: Rows = field(default_factory=dict)
+    successors: dict[str, str] = field(default_factory=dict)
+    records: int = 0
+
+    def take(self, records: Sequence[dict]) -> None:
+        rows = _gather(records)
+        for name in _LONG:
+            self.long.setdefault(name, []).append(to_arrow(name, rows.pop(name, [])))
+        for name, some in rows.items():
+            self.short.setdefault(name, []).extend(some)
+        self.successors.update({r["supersedes"]["record_id"]: r["output_id"] for r in records if r.get("supersedes")})
+        self.records += len(records)
+
+    @property
+    def is_full(self) -> bool:
+        return self.records >= _WRITE_RECORDS or sum(len(t) for parts in self.long.values() for t in parts) >= _WRITE_ROWS
+
+    def offered(self, name: str) -> pa.Table | list[dict]:
+        return pa.concat_tables(self.long[name]) if name in self.long else self.short.get(name, [])
+
+
 def fold(root_uri: str, store: Store, names: Iterable[str] | None = None) -> FoldReport:
     """Bring the tables under `root_uri`/ledger up to the records and run summaries of `store`, which has the same root.
 
-    names: look at these names only, after a wave of a long run, so that its cost does not grow with the archive; None looks at all.
+    names: look at these names only, after some waves of a long run, so that its cost does not grow with the archive; None looks at all.
     """
     paths = _unfolded(root_uri, [p for prefix in _prefixes(names) for p in store.list(prefix) if p.endswith(".json")])
     taken: dict[str, int] = {}
     blocks: dict[str, dict] = {}
-    for records in _batches(store, paths):
-        for name, count in _fold_records(root_uri, records).items():
+    for batch in _batches(store, paths, blocks):
+        for name, count in _write(root_uri, batch).items():
             taken[name] = taken.get(name, 0) + count
-        blocks.update({r["run"]["run_id"]: r["run"] for r in records})
     return FoldReport(len(paths), fold_runs(root_uri, store, blocks), taken)
 
 
@@ -53,29 +85,39 @@ def _prefixes(names: Iterable[str] | None) -> list[str]:
 
 def _unfolded(root_uri: str, paths: list[str]) -> list[str]:
     """Few records are looked up by id, many by reading all ids: a long list of ids costs more than the column."""
-    where = ds.field("record_id").isin([record_id(p) for p in paths]) if len(paths) <= 10 * _BATCH else None
-    folded = set(column(root_uri, "commits", "record_id", where)) if paths else set()
-    return [p for p in paths if record_id(p) not in folded]
+    if not paths:
+        return []
+    ids = pa.array([record_id(p) for p in paths], pa.string())
+    folded = pa.array(column(root_uri, "commits", "record_id", ds.field("record_id").isin(ids) if len(paths) <= _ASKED else None), pa.string())
+    return [paths[i] for i in pc.indices_nonzero(pc.invert(pc.is_in(ids, value_set=folded))).to_pylist()]
 
 
-def _batches(store: Store, paths: list[str]) -> Iterator[list[dict]]:
+def _batches(store: Store, paths: list[str], blocks: dict[str, dict]) -> Iterator[_Batch]:
+    """Records in batches; `blocks` learns the runs that they name."""
+    batch = _Batch()
     with ThreadPoolExecutor(_READERS) as readers:
-        for start in range(0, len(paths), _BATCH):
-            yield list(readers.map(lambda path: read_record(store, path), paths[start : start + _BATCH]))
+        for start in range(0, len(paths), _READ):
+            records = list(readers.map(lambda path: read_record(store, path), paths[start : start + _READ]))
+            blocks.update({r["run"]["run_id"]: r["run"] for r in records})
+            batch.take(records)
+            if batch.is_full:
+                yield batch
+                batch = _Batch()
+    if batch.records:
+        yield batch
 
 
-def _fold_records(root_uri: str, records: list[dict]) -> dict[str, int]:
+def _write(root_uri: str, batch: _Batch) -> dict[str, int]:
     """One batch, in an order that a death anywhere leaves repeatable: what says "done" comes last."""
-    rows = _gather(records)
-    taken = {name: append_missing(root_uri, name, rows.get(name, [])) for name in _APPENDED}
-    mark_superseded(root_uri, {r["supersedes"]["record_id"]: r["output_id"] for r in records if r.get("supersedes")})
-    upsert(root_uri, "videos", _newest(rows["videos"]), on="name", newer=lambda there, row: row["seq"] > there["seq"])
-    fold_models(root_uri, rows.get("models", []))
-    taken["commits"] = append_missing(root_uri, "commits", rows["commits"])
+    taken = {name: append_missing(root_uri, name, batch.offered(name)) for name in _APPENDED}
+    mark_superseded(root_uri, batch.successors)
+    upsert(root_uri, "videos", _newest(batch.short["videos"]), on="name", newer=lambda there, row: row["seq"] > there["seq"])
+    fold_models(root_uri, batch.short.get("models", []))
+    taken["commits"] = append_missing(root_uri, "commits", batch.short["commits"])
     return taken
 
 
-def _gather(records: list[dict]) -> Rows:
+def _gather(records: Sequence[dict]) -> Rows:
     rows: Rows = {}
     for record in records:
         for name, some in rows_of(record).items():

@@ -62,7 +62,7 @@ def _count(value: object) -> int | None:
 
 
 def _video(record: dict, origin: dict, moment: datetime) -> dict:
-    source, facts = record["source"], record["facts"] or {}
+    source, facts, output = record["source"], record["facts"] or {}, record.get("output") or {}
     return {
         **origin,
         "state": record["kind"],
@@ -77,6 +77,10 @@ def _video(record: dict, origin: dict, moment: datetime) -> dict:
         "sha256": source["sha256"] or None,
         **{k: facts.get(k) for k in ("container", "codec", "duration_us", "fps_num", "fps_den", "w", "h", "rotation", "frames")},
         "ingested_at": moment,
+        **{k: record[k] for k in ("settings_digest", "keystore_id", "scope", "scope_name")},
+        "object": output.get("object"),
+        "out_sha256": output.get("sha256"),
+        "stands": (record.get("stands") or {}).get("record_id"),
     }
 
 

@@ -3,11 +3,14 @@
 Every table is a Delta table under OUT/ledger/<name>, partitioned by ingest_date, with a schema_version in every row and UTC
 microseconds for moments. Rows come from committed records (one JSON object a decision) and name theirs in `record_id`, so any
 table can be made again. `videos` has one row per name, the newest decision; `outputs` one per publication, of which the newest of a name is
-"current". A person is a `label` and nothing else: there is no column for an embedding, a crop or a picture, and none may be added.
+"current". `videos` also holds what a plan asks of a name (settings, keys, scope, the committed object, and the record that stands below a quarantine).
+A person is a `label` and nothing else: there is no column for an embedding, a crop or a picture, and none may be added.
 Columns are only ever added; a table written by an older version answers null for the ones it lacks.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -26,6 +29,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "uri": _TEXT, "collection": _TEXT, "tags": _WORDS, "store_version_id": _TEXT, "size": _WHOLE, "sha256": _TEXT,
         "container": _TEXT, "codec": _TEXT, "duration_us": _WHOLE, "fps_num": _WHOLE, "fps_den": _WHOLE, "w": _WHOLE, "h": _WHOLE, "rotation": _WHOLE,
         "frames": _WHOLE, "ingested_at": _MOMENT,
+        "settings_digest": _TEXT, "keystore_id": _TEXT, "scope": _TEXT, "scope_name": _TEXT, "object": _TEXT, "out_sha256": _TEXT, "stands": _TEXT,
     },
     "runs": {
         "run_id": _TEXT, "state": _TEXT, "started_at": _MOMENT, "ended_at": _MOMENT, "actor": _TEXT, "code_version": _TEXT, "config_sha256": _TEXT, "config_json": _TEXT,
@@ -64,11 +68,12 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
 TABLES: dict[str, pa.Schema] = {name: pa.schema({**columns, **_BOOKKEEPING}) for name, columns in _COLUMNS.items()}
 
 
-def to_arrow(name: str, rows: list[dict]) -> pa.Table:
+def to_arrow(name: str, rows: Sequence[dict]) -> pa.Table:
     """Rows of table `name` as Arrow; a column that a row lacks is null, a column that the table lacks is an error."""
     schema = TABLES[name]
-    for row in rows:
-        unknown = row.keys() - set(schema.names)
-        if unknown:
-            raise ValueError(f"table {name} has no column {sorted(unknown)[0]}")
-    return pa.Table.from_pylist([{"schema_version": SCHEMA_VERSION, **row} for row in rows], schema=schema)
+    unknown = set().union(*rows) - set(schema.names) if rows else set()
+    if unknown:
+        raise ValueError(f"table {name} has no column {sorted(unknown)[0]}")
+    columns = {column: [row.get(column) for row in rows] for column in schema.names if column != "schema_version"}
+    columns["schema_version"] = [row.get("schema_version", SCHEMA_VERSION) for row in rows]
+    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)

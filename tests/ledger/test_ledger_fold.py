@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from dataclasses import asdict, replace
+from datetime import date
 
 import ledger_cases as cases
 import pyarrow as pa
@@ -191,7 +192,7 @@ def test_tables_are_read_without_python(root, store):
 
 def test_a_loser_of_a_race_reads_again(root, store):
     """Two folders that saw the same version: the second write is refused by Delta, and a retry finds nothing to add."""
-    row = {"record_id": "r-1", "ingest_date": delta.date(2026, 1, 1)}
+    row = {"record_id": "r-1", "ingest_date": date(2026, 1, 1)}
     delta.append_missing(root, "shots", [row])
     stale = delta.open_table(root, "shots")
     delta.append_missing(root, "shots", [{**row, "record_id": "r-2"}])
