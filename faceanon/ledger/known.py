@@ -1,20 +1,42 @@
-"""What was decided before, read from the records alone: the input of every plan, and what `videos/` is made from."""
+"""What was decided before: the input of every plan, and what `videos/` is made from.
+
+The records are the truth; the table `videos` is their index. One listing says which record is the newest of each name. Where the table
+holds that very record, its row is taken; only newer ones (a fold that is behind, or never came) are read one by one. What comes out is columns
+with the face of a mapping: a million names cost about 300 bytes each, and an entry is made when it is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion
-from faceanon.ledger.commit import RECORDS, read_record, record_path
+from faceanon.ledger.commit import RECORDS, read_record, record_id, record_path
+from faceanon.ledger.delta import dataset, open_table
+from faceanon.ledger.rows import rows_of
+from faceanon.ledger.tables import TABLES, to_arrow
 
 _READERS = 8  # reads in flight; an object store answers in tens of milliseconds, whatever the size
+_ROWS = 16384  # of a table made into entries at a time
+_COLUMNS = (
+    "name", "state", "stage", "reason", "video_id", "output_id", "record_id", "seq", "uri", "size", "store_version_id", "sha256",
+    "settings_digest", "keystore_id", "scope", "scope_name", "object", "out_sha256", "stands",
+)  # fmt: skip
+_FEW = ("state", "stage", "reason", "settings_digest", "keystore_id", "scope")  # few different values: kept once each
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Current:
     """The output that a name shows now."""
 
@@ -33,7 +55,7 @@ class Current:
     seq: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The quarantine that is a name's newest decision. `source` has size -1 where it was never read."""
 
@@ -50,12 +72,45 @@ class Refused:
     seq: int
 
 
+class Entries(Mapping[str, T]):
+    """name -> entry over the rows of an Arrow table."""
+
+    def __init__(self, rows: pa.Table, make: Callable[[dict], T]) -> None:
+        self._rows = rows
+        self._make = make
+        hashes = np.fromiter((hash(name) for name in self), np.int64, len(rows))
+        self._order = np.argsort(hashes, kind="stable").astype(np.int32)
+        self._hashes = hashes[self._order]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self._rows.select(["name"]).to_batches(_ROWS):
+            yield from batch.column(0).to_pylist()
+
+    def __getitem__(self, name: str) -> T:
+        place = int(np.searchsorted(self._hashes, hash(name)))
+        while place < len(self._hashes) and self._hashes[place] == hash(name):
+            row = int(self._order[place])
+            if self._rows["name"][row].as_py() == name:
+                return self._make(self._rows.slice(row, 1).to_pylist()[0])
+            place += 1
+        raise KeyError(name)
+
+    def each(self) -> Iterator[T]:
+        """Every entry, a batch of rows at a time."""
+        for batch in self._rows.to_batches(_ROWS):
+            yield from map(self._make, batch.to_pylist())
+
+
 @dataclass(frozen=True)
 class Known:
     """`current` also holds a name that was published once and whose newer version is quarantined: its last good output stands."""
 
-    current: Mapping[str, Current] = field(default_factory=dict)
-    quarantined: Mapping[str, Refused] = field(default_factory=dict)
+    current: Entries[Current]
+    quarantined: Entries[Refused]
+    records_read: int = field(default=0, compare=False)  # one by one, because no table held them
 
     def is_published(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
         """This version of the source is what the name shows, made with these settings and keys. An empty sha256 is not compared."""
@@ -70,16 +125,50 @@ class Known:
 
 def known(store: Store) -> Known:
     """The newest decision of every name, and the newest publication below it where that decision is a quarantine."""
-    paths = [p for p in store.list(RECORDS) if p.endswith(".json")]
-    newest = [list(log)[-1] for _, log in groupby(paths, key=lambda p: p.rsplit("/", 1)[0])]
-    with ThreadPoolExecutor(_READERS) as readers:
-        records = list(readers.map(lambda path: read_record(store, path), newest))
-        standing = [record_path(r["stands"]["record_id"]) for r in records if r["kind"] == "quarantined" and r["stands"]]
-        records += readers.map(lambda path: read_record(store, path), standing)
+    newest = _newest(store)
+    indexed = _indexed(store.root, newest)
+    behind = pc.indices_nonzero(pc.invert(pc.is_in(newest, value_set=indexed["record_id"].combine_chunks()))).to_pylist()
+    read = _read(store, [newest[i].as_py() for i in behind])
+    rows = pa.concat_tables([indexed, read])
+    below = rows.filter(pc.and_(pc.equal(rows["state"], "quarantined"), pc.is_valid(rows["stands"])))["stands"].to_pylist()
+    standing = _read(store, below)
+    published, quarantined = (rows.filter(pc.equal(rows["state"], state)) for state in ("published", "quarantined"))
     return Known(
-        {r["name"]: _current(r) for r in records if r["kind"] == "published"},
-        {r["name"]: _refused(r) for r in records if r["kind"] == "quarantined"},
+        Entries(_slim(pa.concat_tables([published, standing])), lambda row: _current(store, row)), Entries(_slim(quarantined), _refused), len(read) + len(standing)
     )
+
+
+def _newest(store: Store) -> pa.Array:
+    """The id of the newest record of every name."""
+    paths = (p for p in store.list(RECORDS) if p.endswith(".json"))
+    return pa.array((record_id(list(log)[-1]) for _, log in groupby(paths, key=lambda p: p.rsplit("/", 1)[0])), pa.string())
+
+
+def _indexed(root_uri: str, newest: pa.Array) -> pa.Table:
+    """The rows that hold one of these records whole; a table of an older version lacks what is asked for, and then counts as behind."""
+    schema = pa.schema([TABLES["videos"].field(name) for name in _COLUMNS])
+    table = open_table(root_uri, "videos") if len(newest) else None
+    there = None if table is None else dataset(root_uri, "videos", table)
+    if there is None or not set(_COLUMNS) <= set(there.schema.names):
+        return schema.empty_table()
+    whole = ds.field("settings_digest").is_valid()
+    batches = (b.filter(pc.is_in(b["record_id"], value_set=newest)) for b in there.to_batches(columns=list(_COLUMNS), filter=whole, batch_size=_ROWS))
+    return pa.Table.from_batches([b for b in batches if len(b)], schema)
+
+
+def _read(store: Store, ids: Sequence[str]) -> pa.Table:
+    """Records by id, as the rows that a fold would make of them."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        videos = [row for record in readers.map(lambda i: read_record(store, record_path(i)), ids) for row in rows_of(record)["videos"]]
+    return to_arrow("videos", videos).select(list(_COLUMNS))
+
+
+def _slim(rows: pa.Table) -> pa.Table:
+    """Without repeated texts."""
+    rows = rows.combine_chunks()
+    for name in _FEW:
+        rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].dictionary_encode())
+    return rows
 
 
 def _same(found: Current | Refused, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
@@ -89,15 +178,15 @@ def _same(found: Current | Refused, source: SourceVersion, settings_digest: str,
     return same_bytes and (found.settings_digest, found.keystore_id, found.scope) == (settings_digest, keystore_id, scope)
 
 
-def _words(record: dict) -> dict:
+def _words(row: dict) -> dict:
     words = ("name", "video_id", "settings_digest", "keystore_id", "scope", "scope_name", "record_id", "seq")
-    return {**{w: record[w] for w in words}, "source": SourceVersion(**record["source"])}
+    size = -1 if row["size"] is None else row["size"]
+    return {**{w: row[w] for w in words}, "source": SourceVersion(row["uri"], size, row["store_version_id"] or "", row["sha256"] or "")}
 
 
-def _current(record: dict) -> Current:
-    output = record["output"]
-    return Current(**_words(record), output_id=record["output_id"], object=output["object"], out_uri=output["out_uri"], sha256=output["sha256"])
+def _current(store: Store, row: dict) -> Current:
+    return Current(**_words(row), output_id=row["output_id"], object=row["object"], out_uri=store.uri(row["object"]), sha256=row["out_sha256"])
 
 
-def _refused(record: dict) -> Refused:
-    return Refused(**_words(record), stage=record["stage"], reason=record["reason"])
+def _refused(row: dict) -> Refused:
+    return Refused(**_words(row), stage=row["stage"], reason=row["reason"])
