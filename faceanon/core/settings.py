@@ -32,6 +32,8 @@ class PlanSettings:
     max_width_px: int = _setting(16384, "wider or higher videos are quarantined")
     max_streams: int = _setting(64, "more streams in a file than this: quarantined")
     max_duration_s: float = _setting(7 * 86400.0, "longer videos are quarantined")
+    max_packets: int = _setting(50_000_000, "files of more packets, of all streams together, are quarantined")
+    max_packet_bytes: int = _setting(1 << 28, "files with a larger packet are quarantined")
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,13 @@ class RunSettings:
     workers: int = _setting(0, "actors per phase; 0 = from the machine's resources")
     device: str = _setting("auto", "auto, cpu or cuda", ("auto", "cpu", "cuda"))
     max_attempts: int = _setting(3, "attempts at one segment before its video is quarantined")
+    unit_limit_s: float = _setting(3600.0, "longest that one try at a unit of work may take, for up to a minute of video; more in proportion")
     wave_videos: int = _setting(256, "videos in work at a time")
     scratch_dir: str = _setting("", "private working space; empty = the system's temporary folder")
     scratch_gb: float = _setting(64.0, "most that scratch may hold")
+    media_memory_gb: float = _setting(8.0, "most memory of a process that reads a video's bytes")
+    media_stall_s: float = _setting(120.0, "seconds without a packet or a frame after which reading a video is given up")
+    media_cpu_s: float = _setting(86400.0, "CPU seconds after which one reading of a video is given up")
 
 
 @dataclass(frozen=True)
@@ -210,7 +216,11 @@ def _check(settings: Settings, source: str) -> None:
         (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
         (settings.verify.auditor not in detectors, f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
         (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
+        (0 < settings.run.unit_limit_s <= 1e6, "run.unit_limit_s must be above 0 and at most 1e6"),
         (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
+        (settings.run.media_memory_gb >= 0.5, "run.media_memory_gb must be 0.5 or more"),
+        (settings.run.media_stall_s > 0, "run.media_stall_s must be above 0"),
+        (settings.run.media_cpu_s >= 1, "run.media_cpu_s must be 1 or more"),
     ]
     for holds, rule in rules:
         if not holds:

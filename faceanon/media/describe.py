@@ -109,6 +109,11 @@ def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Ite
     """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame."""
     if facts is None:
         facts, _ = probe(path, PlanSettings())
+    yield from sampled_reader(path, facts, every_s)
+
+
+def sampled_reader(path: Path, facts: VideoFacts, every_s: float) -> PictureReader:
+    """What `sample_pictures` goes through."""
     step = Fraction(every_s).limit_denominator(1_000_000) / facts.time_base
     last_frame = facts.num_frames_from_content - 1
     last_sampled: int | None = None
@@ -120,4 +125,4 @@ def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Ite
             return True
         return False
 
-    yield from PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)
+    return PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from faceanon.core.errors import SourceError, SourceTruncated, SourceUnreadable, SourceUnsupported
+from faceanon.core.errors import LimitExceeded, SourceError, SourceTruncated, SourceUnreadable, SourceUnsupported
 from faceanon.media import boxes
 
 # What FFmpeg and PyAV raise on bad media; FFmpegError subclasses OSError and ValueError in parts, so it comes first.
@@ -24,6 +24,8 @@ def opening(error: BaseException, path: Path) -> SourceError:
         return SourceUnreadable("may not be read: permission denied", source=source)
     if isinstance(error, IsADirectoryError):
         return SourceUnreadable("is a folder", source=source)
+    if isinstance(error, MemoryError):
+        return _too_large(source)
     if isinstance(error, av.ArgumentError):  # FFmpeg's word for a format outside the list that `source` allows
         return SourceUnreadable("is not a video container that is read here", source=source)
     kind = boxes.looks_like(path)
@@ -36,7 +38,13 @@ def reading(error: BaseException, path: Path, where: str) -> SourceError:
     """The error for a file that opened and then failed; `where` says at which frame or packet."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return opening(error, path)
+    if isinstance(error, MemoryError):
+        return _too_large(str(path))
     return SourceTruncated(f"does not read to its end: {_words(error)} at {where}", source=str(path))
+
+
+def _too_large(source: str) -> LimitExceeded:
+    return LimitExceeded("asks for more memory, or declares more streams, than a video may (run.media_memory_gb)", source=source)
 
 
 @contextmanager

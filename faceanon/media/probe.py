@@ -40,8 +40,8 @@ def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     missing = boxes.missing_bytes(path)
     if missing:
         raise SourceTruncated(f"is cut short: {missing}", source=str(path))
-    first = _first_frame(path)
-    with opened(path) as container:
+    first = _first_frame(path, plan)
+    with opened(path, plan) as container:
         stream = main_video(container, path)
         _check_limits(container, stream, path, plan)
         listing = list_packets(container, stream, path)
@@ -53,8 +53,8 @@ def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     return facts, index
 
 
-def _first_frame(path: Path) -> _FirstFrame:
-    with opened(path) as container:
+def _first_frame(path: Path, plan: PlanSettings) -> _FirstFrame:
+    with opened(path, plan) as container:
         stream = main_video(container, path)
         prepare_decoder(stream)
         frame = next(frames(container, stream, path), None)

@@ -1,20 +1,22 @@
 """A source opened with care, and its decoded frames.
 
-Only the containers named here are read, and only from a file: a playlist that names a URL is refused, whatever its ending.
-Frames come out in order of display, each with a time that is later than its predecessor's.
+Only the containers named here are read, and only from a file: a playlist that names a URL is refused, whatever its ending, and what a
+container says to lie in another file is not fetched. Frames come out in order of display, each with a time that is later than its predecessor's.
 """
 
 from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 
-from faceanon.core.errors import SourceUnreadable, SourceUnsupported
+from faceanon.core.errors import LimitExceeded, SourceUnreadable, SourceUnsupported
+from faceanon.core.settings import PlanSettings
 from faceanon.media import faults
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,mxf,flv,ogg"
@@ -22,17 +24,66 @@ _NOT_PLAYED = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_t
 _AVI_REORDER_DEPTH = 4  # frames; MPEG-4 reorders by one or two
 
 
+_step: Callable[[], None] = lambda: None
+
+
+def on_progress(step: Callable[[], None]) -> None:
+    """From now on `step` is called for each packet that this process reads, so that a watcher can tell slow from stuck."""
+    global _step
+    _step = step
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The container at `path`. Raises SourceUnreadable or SourceTruncated."""
+def opened(path: Path, plan: PlanSettings | None = None) -> Iterator[Any]:
+    """The container at `path`, an av.InputContainer. Raises SourceUnreadable or SourceTruncated; LimitExceeded where it, or a packet read from it, is beyond `plan`."""
     check_file(path)
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    # enable_drefs: a mov may name other files, or URLs, as the place of its media.
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "enable_drefs": "0", "use_absolute_path": "0"}
     try:
         container = av.open(f"file:{path}", container_options=options, metadata_errors="replace")
     except faults.MediaFault as error:
         raise faults.opening(error, path) from error
     with container:
-        yield container
+        if plan is not None:
+            _check_header(container, path, plan)
+        yield _Watched(container, path, plan)
+
+
+class _Watched:
+    """A container whose packets are counted on their way."""
+
+    def __init__(self, container: av.container.InputContainer, path: Path, plan: PlanSettings | None) -> None:
+        self._container, self._path, self._plan = container, path, plan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def demux(self, *streams: Any) -> Iterator[av.Packet]:
+        plan, step = self._plan, _step
+        for number, packet in enumerate(self._container.demux(*streams)):
+            step()
+            if plan is not None and (packet.size > plan.max_packet_bytes or number >= plan.max_packets):
+                _refuse_packet(number, packet.size, plan, self._path)
+            yield packet
+
+
+def _refuse_packet(number: int, size: int, plan: PlanSettings, path: Path) -> None:
+    if size > plan.max_packet_bytes:
+        raise LimitExceeded(f"packet {number} has {size} bytes, more than plan.max_packet_bytes = {plan.max_packet_bytes}", source=str(path))
+    raise LimitExceeded(f"holds more packets than plan.max_packets = {plan.max_packets}", source=str(path))
+
+
+def _check_header(container: av.container.InputContainer, path: Path, plan: PlanSettings) -> None:
+    """What a header claims is held against the limits before anything is decoded."""
+    if len(container.streams) > plan.max_streams:
+        raise LimitExceeded(f"holds {len(container.streams)} streams, more than plan.max_streams = {plan.max_streams}", source=str(path))
+    for stream in container.streams.video:
+        context = stream.codec_context
+        if context is not None and max(context.width, context.height) > plan.max_width_px:
+            raise LimitExceeded(f"is {context.width} x {context.height} px, more than plan.max_width_px = {plan.max_width_px}", source=str(path))
+    claimed_s = (container.duration or 0) / av.time_base
+    if claimed_s > plan.max_duration_s:
+        raise LimitExceeded(f"lasts {claimed_s:.0f} s by its header, more than plan.max_duration_s = {plan.max_duration_s:.0f}", source=str(path))
 
 
 def check_file(path: Path) -> None:
