@@ -1,4 +1,4 @@
-"""Requested minus committed: what is left to do. Pure; both sides are small rows.
+"""Requested minus committed: what is left to do. Pure; both sides are small rows, taken one after the other.
 
 `variant` says which result is meant (settings digest, keystore and scope name together); a video done under another variant is new.
 A source is the same while its URI, size and version word are; a renewed file under an old name is new work.
@@ -6,14 +6,14 @@ A source is the same while its URI, size and version word are; a renewed file un
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from faceanon.core.records import SourceItem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Requested:
     """One item as it is now. size is -1 and version "" where the source cannot be read."""
 
@@ -23,9 +23,9 @@ class Requested:
     variant: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Known:
-    """One earlier outcome, from commit and quarantine records. size is -1 and version "" where the source could not be read."""
+    """What was decided about a name last, from commit and quarantine records. size is -1 and version "" where the source could not be read."""
 
     name: str
     uri: str
@@ -44,24 +44,25 @@ class Work:
     """Every requested item once: in = new + done + quarantined."""
 
     new: tuple[Requested, ...]
-    done: tuple[tuple[Requested, Known], ...]
+    done: tuple[Requested, ...]
     quarantined: tuple[tuple[Requested, Known], ...]
 
 
-def work_to_do(requested: Iterable[Requested], known: Iterable[Known], *, retry_quarantined: bool = False) -> Work:
-    """What is new, what is published, and what stays quarantined until its source changes or a retry is asked for."""
-    outcomes: dict[tuple, Known] = {}
-    for row in known:
-        key = (row.name, row.uri, row.size, row.version, row.variant)
-        if row.state == "published" or key not in outcomes:  # a commit outweighs any failure, whichever came first
-            outcomes[key] = row
+def work_to_do(requested: Iterable[Requested], outcome: Callable[[str], Known | None], *, retry_quarantined: bool = False) -> Work:
+    """What is new, what is published, and what stays quarantined until its source changes or a retry is asked for. `outcome(name)`: the newest decision."""
     new, done, quarantined = [], [], []
     for wanted in requested:
-        outcome = outcomes.get((wanted.item.name, wanted.item.uri, wanted.size, wanted.version, wanted.variant))
-        if outcome is not None and outcome.state == "published":
-            done.append((wanted, outcome))
-        elif outcome is not None and not retry_quarantined:
-            quarantined.append((wanted, outcome))
-        else:
+        known = outcome(wanted.item.name)
+        if known is None or not _is_same(wanted, known):
             new.append(wanted)
+        elif known.state == "published":
+            done.append(wanted)
+        elif retry_quarantined:
+            new.append(wanted)
+        else:
+            quarantined.append((wanted, known))
     return Work(tuple(new), tuple(done), tuple(quarantined))
+
+
+def _is_same(wanted: Requested, known: Known) -> bool:
+    return (wanted.item.uri, wanted.size, wanted.version, wanted.variant) == (known.uri, known.size, known.version, known.variant)

@@ -89,7 +89,7 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
         spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
         with Context(spec, _loaded_once) as context:
             began = time.process_time()
-            summary = driver.run(context, LocalExecutor(context), Work(new=(Requested(item, *version_of(item.uri), ""),), done=(), refused=(), rejected=()), Quiet())
+            summary = driver.run(context, LocalExecutor(context), Work(new=(Requested(item, *version_of(item.uri), ""),)), Quiet())
             if summary["quarantined"]:
                 raise UsageError(summary["quarantined"][0]["reason"], source=str(clip))
             summary["cpu_total_s"] = time.process_time() - began - summary["cpu_seconds"]["ledger"]  # that is paid once a run, not per frame

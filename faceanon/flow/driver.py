@@ -89,7 +89,7 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
     began = time.monotonic()
     tally = Tally(requested=work.requested)
     _show(context, work)
-    tally.unchanged += [done.name for done in work.done]
+    tally.unchanged += work.done
     _refuse(context, tally, work.rejected)
     tally.quarantined += [{"name": q.item.name, "uri": q.item.uri, "stage": q.stage, "reason": q.reason} for q in work.refused]
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
@@ -189,14 +189,14 @@ def _refuse(context: Context, tally: Tally, refused: Iterable[Quarantined]) -> N
 def _show(context: Context, work: Work) -> None:
     """videos/ is a view of the records: what is missing or old in it is made again, and what a run that died left of a published video goes."""
     there = set(context.out.list("videos"))
-    asked = {done.name for done in work.done}
-    for done in work.shown.values():
+    asked = set(work.done)
+    for done in work.shown.each():
         view = layout.view(done.name)
         if view not in there or (done.name in asked and not context.out.shows(done.object, view)):
             context.out.link(done.object, view)
-    left = {name.split("/")[1] for name in context.work.list("videos/")}
-    for output in sorted(left & work.shown.keys()):
-        context.work.delete_tree(layout.video_folder(output))
+    for output in sorted({name.split("/")[1] for name in context.work.list("videos/")}):
+        if output in work.shown:
+            context.work.delete_tree(layout.video_folder(output))
 
 
 def _summary(context: Context, tally: Tally, skipped: int, wall_s: float) -> dict[str, Any]:

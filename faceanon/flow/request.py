@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 
 from faceanon.archive import plan
 from faceanon.archive.sources import Resolved
@@ -14,10 +16,12 @@ from faceanon.core.records import Quarantined, SourceItem, SourceVersion
 from faceanon.core.settings import Settings
 from faceanon.ledger.known import Current, Known, Refused
 
-_LOOKS = 16  # sources asked for their version at a time
+_LOOKS = 32  # sources asked for their version at a time
+_ITEMS_A_LOOK = 16  # by one thread, one after the other
+_AHEAD = 4  # times _LOOKS that may wait for their turn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """Published before."""
 
@@ -26,15 +30,30 @@ class Done:
     object: str  # below OUT
 
 
+class Shown:
+    """What OUT shows now, whatever this run asks for: output ids, and one Done for each."""
+
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known
+        self._outputs = frozenset(bytes.fromhex(entry.output_id) for entry in known.current.each()) if known else frozenset()
+
+    def __contains__(self, output_id: str) -> bool:
+        return bytes.fromhex(output_id) in self._outputs
+
+    def each(self) -> Iterator[Done]:
+        for entry in self._known.current.each() if self._known else ():
+            yield Done(entry.name, entry.output_id, entry.object)
+
+
 @dataclass(frozen=True)
 class Work:
-    """Every requested video once. refused: in quarantine since an earlier run; rejected: manifest lines that make no sense."""
+    """Every requested video once. done: names that are published. refused: in quarantine since an earlier run; rejected: manifest lines that make no sense."""
 
     new: tuple[plan.Requested, ...]
-    done: tuple[Done, ...]
-    refused: tuple[Quarantined, ...]
-    rejected: tuple[Quarantined, ...]
-    shown: Mapping[str, Done] = field(default_factory=dict)  # output ids that are current, whatever this run asks for
+    done: tuple[str, ...] = ()
+    refused: tuple[Quarantined, ...] = ()
+    rejected: tuple[Quarantined, ...] = ()
+    shown: Shown = Shown()
     skipped: int = 0  # files of the folders that are not called like videos
 
     @property
@@ -44,23 +63,38 @@ class Work:
 
 def work_to_do(resolved: Resolved, known: Known, settings: Settings, keystore_id: str, *, retry_quarantined: bool) -> Work:
     variant = _variant(settings.digest(), keystore_id, settings.identity.scope)
-    with ThreadPoolExecutor(_LOOKS) as lookers:
-        wanted = list(lookers.map(lambda item: _requested(item, variant), resolved.items))
-    published = [_published(entry) for entry in known.current.values() if entry.name not in known.quarantined]
-    refused = [_refused(entry) for entry in known.quarantined.values()]
-    work = plan.work_to_do(wanted, [*published, *refused], retry_quarantined=retry_quarantined)
+
+    def outcome(name: str) -> plan.Known | None:
+        if name in known.quarantined:
+            return _refused(known.quarantined[name])
+        return _published(known.current[name]) if name in known.current else None
+
+    work = plan.work_to_do(requested(resolved.items, variant), outcome, retry_quarantined=retry_quarantined)
     return Work(
         new=work.new,
-        done=tuple(_done(known.current[w.item.name]) for w, _ in work.done),
+        done=tuple(wanted.item.name for wanted in work.done),
         refused=tuple(Quarantined(w.item, old.video_id, old.stage, old.reason, SourceVersion(old.uri, old.size, old.version, "")) for w, old in work.quarantined),
         rejected=resolved.rejected,
-        shown={entry.output_id: _done(entry) for entry in known.current.values()},
+        shown=Shown(known),
         skipped=resolved.skipped,
     )
 
 
-def _done(entry: Current) -> Done:
-    return Done(entry.name, entry.output_id, entry.object)
+def requested(items: Sequence[SourceItem], variant: str) -> Iterator[plan.Requested]:
+    """Items with the size and version that they have now, in order. So many are looked at at a time, and no more are waiting than that takes."""
+    feed = iter(items)
+    waiting: deque[Future[list[plan.Requested]]] = deque()
+    with ThreadPoolExecutor(_LOOKS) as lookers:
+        while True:
+            while len(waiting) < _LOOKS * _AHEAD and (some := list(islice(feed, _ITEMS_A_LOOK))):
+                waiting.append(lookers.submit(_look, some, variant))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+
+
+def _look(items: Iterable[SourceItem], variant: str) -> list[plan.Requested]:
+    return [_requested(item, variant) for item in items]
 
 
 def _variant(settings_digest: str, keystore_id: str, scope: str) -> str:
