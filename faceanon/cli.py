@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from faceanon import __version__
 from faceanon.core.errors import FaceanonError
+from faceanon.core.memory import keep_freed_blocks
 
 JOBS = {
     "anonymize": "replace every face in videos, folders, globs or manifests",
@@ -29,6 +30,7 @@ JOBS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one job; never raises for what a user can cause."""
+    keep_freed_blocks()
     logging.basicConfig(level=os.environ.get("FACEANON_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="faceanon", description="Replaces every face in a video archive with a synthetic one, the same one for the same person.")

@@ -64,7 +64,7 @@ class Picture:
         if width is None or width >= self.width:
             return self.crop((0, 0, self.width, self.height))
         size = (width, max(1, round(self.height * width / self.width)))
-        return self._to_bgr([cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_AREA) for p in self.planes])
+        return self._to_bgr([_shrunk(np.ascontiguousarray(p), size) for p in self.planes])
 
     def grey(self, width: int) -> NDArray[np.uint8]:
         """Luma alone as (H, W) uint8, shrunk to `width` columns where that is fewer."""
@@ -128,6 +128,13 @@ class Picture:
             parts = [parts[0], *(np.full_like(parts[0], 128),) * 2]
         matrix = _to_rgb(self.format.full_range, self.format.matrix)
         return cv2.transform(cv2.merge(parts), matrix)
+
+
+def _shrunk(plane: NDArray, size: tuple[int, int]) -> NDArray:
+    """Means over areas. A half is taken first where it comes out even: that alone is several times as fast as any other step."""
+    while plane.shape[1] >= 4 * size[0] and plane.shape[0] >= 4 * size[1] and not plane.shape[1] % 2 and not plane.shape[0] % 2:
+        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
 def _cells(values: NDArray[np.float32], sx: int, sy: int) -> NDArray[np.float32]:

@@ -35,11 +35,10 @@ def obscure(picture: Picture, face: NDArray[np.float32], cover: NDArray[np.float
         return (0, 0, 0, 0)
     cells = _cells_of(cover, how, strength)
     step = QUANTUM_8BIT << (picture.format.depth - 8)
-    for plane in range(len(picture.planes)):
-        part = picture.plane_box(plane, box)
-        if part.size:
-            alpha = _alpha(picture, plane, part.shape, box, cover)
-            _paint(part, alpha, cells, how, step)
+    parts = [picture.plane_box(plane, box) for plane in range(len(picture.planes))]
+    alphas = [_alpha(picture, plane, part.shape, box, cover) for plane, part in enumerate(parts[:2]) if part.size]
+    for part, alpha in zip(parts, [*alphas, *alphas[1:]], strict=False):  # both planes of chroma share one
+        _paint(part, alpha, cells, how, step)
     return box
 
 
@@ -101,7 +100,8 @@ def _quartered(source: NDArray) -> NDArray:
     h, w = source.shape
     if min(h, w) < 160:
         return source
-    return cv2.resize(source[: h // 4 * 4, : w // 4 * 4], (w // 4, h // 4), interpolation=cv2.INTER_AREA)
+    halved = cv2.resize(source[: h // 4 * 4, : w // 4 * 4], (w // 4 * 2, h // 4 * 2), interpolation=cv2.INTER_AREA)  # twice a half is quicker than a quarter
+    return cv2.resize(halved, (w // 4, h // 4), interpolation=cv2.INTER_AREA)
 
 
 def _smooth_up(few: NDArray[np.float32], w: int, h: int, kind: np.dtype) -> NDArray:
