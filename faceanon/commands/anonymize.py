@@ -16,12 +16,12 @@ from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
-from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
+from faceanon.flow.job import Context, JobSpec, Loader, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
 from faceanon.flow.request import Work, work_to_do
 from faceanon.identity.keystore import scope_name
 from faceanon.ledger.known import known
-from faceanon.models.catalog import check_licences
+from faceanon.models.catalog import check_licences, load_models
 
 OWN_FOLDERS = ("videos", "objects", "ledger", "runs")  # of OUT, should OUT be a SRC as well
 SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "json"), default="table", help="how the summary is printed")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     settings = _settings(arguments)
     check_licences(settings)
     out = open_store(arguments.output)
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     for root in (out.root, work_root):
         tidy(root)
     work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=arguments.retry_quarantined)
-    summary = _carry_out(spec, work, arguments)
+    summary = _carry_out(spec, work, arguments, loader)
     if arguments.format == "json":
         print(json.dumps(summary, indent=2))
     else:
@@ -84,17 +84,17 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace) -> dict[str, Any]:
+def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace, loader: Loader) -> dict[str, Any]:
     progress = make_progress(arguments.no_progress)
     try:
-        with Context(spec) as context:
+        with Context(spec, loader) as context:
             if arguments.local or not work.new:
                 return driver.run(context, LocalExecutor(context), work, progress)
-            from faceanon.rayflow import executor  # only now: --local needs no Ray
+            from faceanon.rayflow import executor, metrics  # only now: --local needs no Ray
 
             executor.connect(os.environ.get("RAY_ADDRESS"))
             executor.check_nodes(spec)
-            return driver.run(context, executor.RayExecutor(spec), work, progress)
+            return metrics.run(context, executor.RayExecutor(spec, loader), work, progress)
     finally:
         progress.close()
 

@@ -9,7 +9,7 @@ FaceanonError
 │   ├── SourceTruncated     quarantine  less content than the container promises, or content that does not decode
 │   ├── SourceUnsupported   quarantine  a codec, container or pixel format that cannot be written back
 │   ├── SourceChanged       quarantine  the bytes differ from those that were planned
-│   └── LimitExceeded       quarantine  larger than a limit in the settings
+│   └── LimitExceeded       quarantine  larger, or slower, than a limit in the settings
 ├── VerificationFailed      quarantine  the output is not what the source asks for, or a face is still visible
 ├── WeightsUnavailable      stop        a model file that cannot be fetched or whose digest is wrong
 ├── KeystoreUnavailable     stop        the key file cannot be read, or nodes disagree about it

@@ -27,6 +27,7 @@ from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings, from_table
 from faceanon.flow import layout
+from faceanon.flow.host import Host, OneProcess
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.sealed import load_regions
 from faceanon.ledger.records import RunInfo
@@ -35,6 +36,8 @@ from faceanon.models.catalog import Models, load_models
 from faceanon.models.device import choose
 
 log = logging.getLogger("faceanon")
+
+Loader = Callable[..., Models]  # (settings, need=...), as catalog.load_models
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,15 @@ def open_keystore(key_file: str, *, create: bool) -> Keystore:
 
 
 class Context:
-    """One process's tools for one run. Close it, or use it in a `with`, so that scratch is emptied."""
+    """One process's tools for one run. Close it, or use it in a `with`, so that scratch is emptied.
 
-    def __init__(self, spec: JobSpec, loader: Callable[..., Models] = load_models) -> None:
+    attempt: the number of the attempt that is going on, from 1.
+    """
+
+    def __init__(self, spec: JobSpec, loader: Loader = load_models, host: Host | None = None) -> None:
         self.spec = spec
+        self.host: Host = host or OneProcess()
+        self.attempt = 0
         self._loader = loader
         self.settings = spec.settings
         self._models: dict[str, Any] = {}
@@ -89,9 +97,12 @@ class Context:
 
     @cached_property
     def scratch(self) -> Scratch:
-        base = Path(self.settings.run.scratch_dir) if self.settings.run.scratch_dir else None
-        sweep(base)  # what workers that died on this machine left behind
-        return Scratch(base, int(self.settings.run.scratch_gb * 1e9))
+        sweep(self._scratch_base)  # what workers that died on this machine left behind
+        return Scratch(self._scratch_base, int(self.settings.run.scratch_gb * 1e9))
+
+    @property
+    def _scratch_base(self) -> Path | None:
+        return Path(self.settings.run.scratch_dir) if self.settings.run.scratch_dir else None
 
     @cached_property
     def keystore(self) -> Keystore:
@@ -128,6 +139,13 @@ class Context:
             if self._source is None or path != self._source[1]:
                 path.unlink(missing_ok=True)
 
+    def renew(self) -> None:
+        """Memory ran out: a fresh process, where there can be one, or at least one that holds nothing."""
+        self._models.clear()
+        self._regions = None
+        self._drop_source()
+        self.host.renew()
+
     def _drop_source(self) -> None:
         if self._source is not None:
             self.discard(self._source[1])
@@ -146,6 +164,7 @@ class Context:
         self._source = None
         if "scratch" in self.__dict__:
             self.__dict__.pop("scratch").close()
+        sweep(self._scratch_base)  # workers that died in the last phase, too
 
     def __enter__(self) -> Context:
         return self

@@ -36,6 +36,11 @@ def attempts(run_id: str) -> str:
     return f"attempts/{run_id}"
 
 
+def driver_mark(run_id: str) -> str:
+    """Says which process drives a run, for as long as it does."""
+    return f"attempts/{run_id}/driver.json"
+
+
 def published_object(output_id: str, sha256: str, suffix: str) -> str:
     """Below OUT: the committed bytes."""
     return f"objects/{output_id[:2]}/{output_id}-{sha256[:16]}{suffix}"

@@ -17,7 +17,7 @@ from faceanon.media.segments import plan_segments
 
 
 def run(context: Context, unit: Row) -> Row:
-    """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, frames, duration_s."""
+    """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, longest_s (of a segment), frames, duration_s."""
     item = from_json(SourceItem, unit["item"])
     path, source = fetch_source(item.uri, context.scratch)
     try:
@@ -34,7 +34,13 @@ def run(context: Context, unit: Row) -> Row:
         "video_id": video,
         "scope_name": scope,
         "segments": len(plan.segments),
+        "longest_s": max((_seconds(segment.num_frames, plan) for segment in plan.segments), default=0.0),
         "frames": sum(s.num_frames for s in plan.segments),
         "duration_s": facts.duration_s,
         "source": to_json(source),
     }
+
+
+def _seconds(frames: int, plan: VideoPlan) -> float:
+    """About how long so many frames are shown."""
+    return round(frames / max(1, sum(s.num_frames for s in plan.segments)) * plan.facts.duration_s, 3)

@@ -55,7 +55,7 @@ def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegio
         staged = _render(context, output_id, plan, regions, segment, own, reason, digest, watch)
     else:
         sha256, size = copied_digest(context.source(plan.source), plan.facts, segment)
-        staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", sha256, size, segment.num_frames)
+        staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", sha256, size, segment.num_frames, attempt=context.attempt)
     try:
         context.work.create(record, json.dumps(to_json(staged)).encode())
     except AlreadyExists:
@@ -110,7 +110,8 @@ def _render(
     context.discard(path)
     cpu_s = round(time.process_time() - began_s, 3)
     paints = tuple(engine.summary())
-    return StagedSegment(plan.video_id, segment.segment_no, False, reason, context.work.uri(name), sha256, size, frames, paints, reader.decode_errors, cpu_s)
+    uri = context.work.uri(name)
+    return StagedSegment(plan.video_id, segment.segment_no, False, reason, uri, sha256, size, frames, paints, reader.decode_errors, cpu_s, context.attempt)
 
 
 def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):

@@ -16,8 +16,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from faceanon.core.errors import FaceanonError, KeystoreUnavailable
-from faceanon.flow.job import Context, JobSpec
+from faceanon.core.errors import FaceanonError, KeystoreUnavailable, StoreUnavailable
+from faceanon.flow.job import Context, JobSpec, Loader, load_models
 from faceanon.flow.outcome import Row
 from faceanon.rayflow.actors import StepActor
 from faceanon.rayflow.resources import Pool, pool_for
@@ -28,8 +28,9 @@ log = logging.getLogger("faceanon")
 class RayExecutor:
     """Needs `connect` to have been called."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, loader: Loader = load_models) -> None:
         self._spec = spec
+        self._loader = loader
 
     def map(self, phase: str, units: Sequence[Row]) -> Iterator[Row]:
         """One row per unit. Raises the error of a step that stops the run."""
@@ -37,7 +38,7 @@ class RayExecutor:
         rows = ray.data.from_items([{"unit": json.dumps(unit)} for unit in units], override_num_blocks=_blocks(len(units), pool))
         answers = rows.map_batches(
             StepActor,
-            fn_constructor_args=(self._spec.to_row(), phase),
+            fn_constructor_args=(self._spec.to_row(), phase, self._loader),
             compute=ActorPoolStrategy(size=pool.actors),
             batch_size=1,  # a unit is seconds to minutes of work
             num_cpus=pool.cpus,
@@ -56,7 +57,7 @@ def _blocks(units: int, pool: Pool) -> int:
 
 
 def _stopped(row: Row) -> FaceanonError:
-    error = FaceanonError(row["reason"], source=row["source"])
+    error = (StoreUnavailable if row["away"] else FaceanonError)(row["reason"], source=row["source"])
     error.exit_code = row["exit_code"]
     return error
 
