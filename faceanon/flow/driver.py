@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from faceanon.archive.plan import Requested
 from faceanon.core.errors import StoreError, StoreUnavailable
+from faceanon.core.ids import digest
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
 from faceanon.flow import analyze, layout, link, others, probe, publish, redact
@@ -123,7 +124,8 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
         if len(behind) >= _FOLD_VIDEOS or time.monotonic() - folded_s >= _FOLD_S:
             _fold(context, tally, behind)
             behind, folded_s = [], time.monotonic()
-    _fold(context, tally, behind)
+    if behind:
+        _fold(context, tally, behind)
     summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
     fold(context.out.root, context.out)
@@ -173,7 +175,7 @@ def _settle(context: Context, executor: Executor, wave: list[Requested], work: W
 
 def _wave(context: Context, executor: Executor, wanted: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
     alive: dict[str, Row] = {}
-    for row in _phase(context, executor, "probe", [_probe_unit(w, number) for number, w in enumerate(wanted)], progress, tally):
+    for row in _phase(context, executor, "probe", [_probe_unit(w) for w in wanted], progress, tally):
         if row["output_id"] in work.shown or (tally.again and others.published_meanwhile(context, row["name"], row["output_id"])):
             # the same bytes under a new date, or another run was quicker: nothing new to publish
             tally.unchanged.append(row["name"])
@@ -186,7 +188,7 @@ def _wave(context: Context, executor: Executor, wanted: list[Requested], work: W
     scopes: dict[str, list[str]] = {}
     for output, row in sorted(alive.items()):
         scopes.setdefault(row["scope_name"], []).append(output)
-    units = [_scope_unit(n, s, outputs, alive) for n, (s, outputs) in enumerate(sorted(scopes.items()))]
+    units = [_scope_unit(scope, outputs, alive) for scope, outputs in sorted(scopes.items())]
     for row in _phase(context, executor, "link", units, progress, tally, alive):
         tally.people += row["people"]
     segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
@@ -197,19 +199,24 @@ def _wave(context: Context, executor: Executor, wanted: list[Requested], work: W
         context.work.delete_tree(layout.video_folder(row["output_id"]))
 
 
-def _probe_unit(wanted: Requested, number: int) -> Row:
+def _probe_unit(wanted: Requested) -> Row:
     source = SourceVersion(wanted.item.uri, wanted.size, wanted.version, "")
     seconds = wanted.size / BYTES_A_SECOND
-    return {"unit_id": f"item-{number:07d}", "name": wanted.item.name, "item": to_json(wanted.item), "source": to_json(source), "seconds": seconds}
+    return {"unit_id": _unit_id(wanted.item.name), "name": wanted.item.name, "item": to_json(wanted.item), "source": to_json(source), "seconds": seconds}
+
+
+def _unit_id(name: str) -> str:
+    """One for a name in all waves of a run, since attempts are counted by it."""
+    return digest("unit", name)[:32]
 
 
 def _segment_unit(row: Row, number: int) -> Row:
     return {"unit_id": f"{row['output_id']}-{number:06d}", "name": row["name"], "output_id": row["output_id"], "segment_no": number, "seconds": row["longest_s"]}
 
 
-def _scope_unit(number: int, scope: str, outputs: list[str], alive: dict[str, Row]) -> Row:
+def _scope_unit(scope: str, outputs: list[str], alive: dict[str, Row]) -> Row:
     seconds = sum(alive[output]["duration_s"] for output in outputs)
-    return {"unit_id": f"scope-{number:07d}", "name": scope, "scope_name": scope, "output_ids": outputs, "seconds": seconds}
+    return {"unit_id": _unit_id(scope), "name": scope, "scope_name": scope, "output_ids": outputs, "seconds": seconds}
 
 
 def _phase(

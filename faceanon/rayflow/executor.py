@@ -63,7 +63,7 @@ def _stopped(row: Row) -> FaceanonError:
 
 
 def connect(address: str | None) -> None:
-    """Join the cluster of `ray job submit` or RAY_ADDRESS; without one, start a local one."""
+    """Join the cluster of `ray job submit` or RAY_ADDRESS; without one, start a local one, and never join what else runs on this machine."""
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
@@ -72,7 +72,7 @@ def connect(address: str | None) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's core warns of things that are meant here; its own log files are not concerned
     if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
 
 
 def check_nodes(spec: JobSpec) -> None:
