@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from faceanon.archive import plan
@@ -53,7 +53,7 @@ class Work:
     done: tuple[str, ...] = ()
     refused: tuple[Quarantined, ...] = ()
     rejected: tuple[Quarantined, ...] = ()
-    shown: Shown = Shown()
+    shown: Shown = field(default_factory=Shown)
     skipped: int = 0  # files of the folders that are not called like videos
 
     @property
