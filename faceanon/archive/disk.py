@@ -10,13 +10,13 @@ import filecmp
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from faceanon.archive import uri as uris
+from faceanon.archive.entries import Entry
 from faceanon.core.errors import AlreadyExists, StoreError, StoreUnavailable
 
 _ASIDE = ".aside-"  # names that start so are unfinished and never listed
@@ -83,6 +83,20 @@ class LocalStore:
         top = self._path(prefix.rstrip("/")) if prefix else Path(self.root)
         return sorted(self._walk(top))
 
+    def entries(self, prefix: str) -> list[Entry]:
+        """What lies below a prefix, by name; what vanishes meanwhile is left out."""
+        found = []
+        for name in self.list(prefix):
+            with suppress(FileNotFoundError):
+                found.append(self._entry(Path(self.root) / name))
+        return found
+
+    def clock_s(self) -> float:
+        """The time of the disk (it may be another machine's), in seconds since 1970."""
+        with self._faults(""), self._aside("clock") as aside:
+            aside.touch()
+            return aside.stat().st_mtime
+
     def delete(self, name: str) -> None:
         with self._faults(name):
             self._path(name).unlink(missing_ok=True)
@@ -96,14 +110,34 @@ class LocalStore:
             if not prefix:
                 top.mkdir(exist_ok=True)
 
+    def unfinished(self, older_than_s: float) -> list[Entry]:
+        """Files that killed writers left half-written, if by the disk's clock they are so old that they are nobody's work."""
+        if not os.path.isdir(self.root):
+            return []
+        limit = self.clock_s() - older_than_s
+        found = []
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(_ASIDE):
+                    with suppress(FileNotFoundError):
+                        found.append(self._entry(Path(folder) / name))
+        return [entry for entry in found if entry.modified_s < limit]
+
+    def drop(self, entry: Entry) -> None:
+        """Remove what `unfinished` named."""
+        with self._faults(entry.name):
+            (Path(self.root) / entry.name).unlink(missing_ok=True)
+
     def tidy(self, older_than_s: float) -> int:
-        """Remove unfinished files that killed writers left; younger ones may be in the making. How many went."""
-        limit = time.time() - older_than_s
-        asides = [Path(folder) / name for folder, _, names in os.walk(self.root) for name in names if name.startswith(_ASIDE)]
-        old = [aside for aside in asides if aside.lstat().st_mtime < limit]
-        for aside in old:
-            aside.unlink(missing_ok=True)
+        """Drop what killed writers left unfinished; younger ones may be in the making. How many went."""
+        old = self.unfinished(older_than_s)
+        for entry in old:
+            self.drop(entry)
         return len(old)
+
+    def _entry(self, path: Path) -> Entry:
+        status = path.lstat()
+        return Entry(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
 
     def _path(self, name: str) -> Path:
         return Path(self.root) / uris.check_name(name)

@@ -2,27 +2,37 @@
 
 Publishing is one PUT (or one CompleteMultipartUpload) with `If-None-Match: *`. Never `open(key, "wb")`: leaving such a block by an
 exception publishes what was written so far. A server says "exists" with 412, which s3fs raises as FileExistsError or, where the answer
-names no condition, as OSError(EINVAL). A reply that was lost makes a retry meet its own object, so the caller compares.
+names no condition, as OSError(EINVAL). A reply that was lost makes a retry meet its own object; so every write carries a word of its
+own as metadata, and on 412 it is read back: who finds their own word there has won.
+409 and 503 mean: again, after a pause; an upload in parts is then begun anew. What was uploaded is compared with what was sent.
 """
 
 from __future__ import annotations
 
+import email.utils
 import errno
+import hashlib
 import os
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from faceanon.archive.entries import Entry
 from faceanon.archive.uri import Uri, check_name, join, parse
 from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable
 
-_PAUSES_S = (0.3, 1.5, 4.0)  # between tries, on top of botocore's own
+_PAUSES_S = (0.3, 1.5, 4.0, 8.0)  # between tries; each is at most eight requests of s3fs, botocore and aiohttp
+_DEADLINE_S = 120.0  # no further try begins after this
 _PASSING = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE, errno.ENOSPC}
-_PARTS = 2  # parts of 50 MB in memory at a time
+_PARTS = 2  # parts in memory at a time
+_PART_BYTES = 50 << 20
+_MOST_PARTS = 10_000
 _BATCH = 1000  # most keys that one DeleteObjects takes
+_WORD = "faceanon-write"  # metadata: which write made the object
 
 T = TypeVar("T")
 
@@ -34,9 +44,9 @@ def filesystem() -> Any:
     fs = s3fs.S3FileSystem(
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
         use_listings_cache=False,
-        config_kwargs={"retries": {"max_attempts": 3, "mode": "standard"}, "connect_timeout": 10, "read_timeout": 60},
+        config_kwargs={"retries": {"max_attempts": 1, "mode": "standard"}, "connect_timeout": 10, "read_timeout": 60},
     )
-    fs.retries = 2  # s3fs tries five times on top of botocore's three; `patiently` does that with longer pauses
+    fs.retries = 2  # five by itself; `patiently` tries with longer pauses, and a download that is cut is taken up once
     return fs
 
 
@@ -48,30 +58,32 @@ class S3Store:
         return join(self.root, name)
 
     def read(self, name: str) -> bytes:
-        return patiently(lambda fs: fs.cat_file(self._key(name)), self.uri(name))
+        return patiently(lambda fs: fs.cat_file(self._key(name), max_concurrency=1), self.uri(name))
 
     def exists(self, name: str) -> bool:
         try:
-            return patiently(lambda fs: fs.info(self._key(name)), self.uri(name))["type"] == "file"
+            return self._info(name)["type"] == "file"
         except FileNotFoundError:
             return False
 
     def create(self, name: str, data: bytes) -> None:
-        self._put(name, lambda fs: fs.pipe_file(self._key(name), data, mode="create"))
+        self._put(name, lambda fs, **words: fs.pipe_file(self._key(name), data, mode="create", **words))
 
     def replace(self, name: str, data: bytes) -> None:
-        self._put(name, lambda fs: fs.pipe_file(self._key(name), data))
+        self._put(name, lambda fs, **words: fs.pipe_file(self._key(name), data, **words))
 
     def upload(self, path: Path, name: str) -> None:
-        size = path.stat().st_size
-        self._put(name, lambda fs: fs.put_file(str(path), self._key(name), mode="create", max_concurrency=_PARTS))
-        stored = patiently(lambda fs: fs.info(self._key(name)), self.uri(name))["size"]
-        if stored != size:
-            raise StoreError(f"the store holds {stored} bytes of {size}", source=self.uri(name))
+        part_bytes = max(_PART_BYTES, -(-path.stat().st_size // _MOST_PARTS))
+        options = {"mode": "create", "max_concurrency": _PARTS, "chunksize": part_bytes}
+        self._put(name, lambda fs, **words: fs.put_file(str(path), self._key(name), **options, **words))
+        reason = self._differs(name, path, part_bytes)
+        if reason:
+            self.delete(name)  # nobody else's: this upload made it
+            raise StoreUnavailable(reason, source=self.uri(name))
 
     def download(self, name: str, path: Path) -> None:
-        size = patiently(lambda fs: fs.info(self._key(name)), self.uri(name))["size"]
-        patiently(lambda fs: fs.get_file(self._key(name), str(path), max_concurrency=_PARTS), self.uri(name))
+        size = self._info(name)["size"]
+        patiently(lambda fs: fs.get_file(self._key(name), str(path), max_concurrency=1), self.uri(name))
         if path.stat().st_size != size:
             raise StoreUnavailable(f"{path.stat().st_size} bytes came of {size}", source=self.uri(name))
 
@@ -80,16 +92,30 @@ class S3Store:
 
     def shows(self, name: str, view: str) -> bool:
         try:
-            one, other = (patiently(lambda fs, n=n: fs.info(self._key(n)), self.uri(n)) for n in (name, view))
+            one, other = self._info(name), self._info(view)
         except FileNotFoundError:
             return False
         parted = "-" in one.get("ETag", "-") + other.get("ETag", "-")  # an ETag of parts is no digest of the content
         return one["size"] == other["size"] and (parted or one["ETag"] == other["ETag"])
 
     def list(self, prefix: str) -> list[str]:
+        return [entry.name for entry in self.entries(prefix)]
+
+    def entries(self, prefix: str) -> list[Entry]:
+        """What lies below a prefix, by name, with sizes and times as the store tells them."""
         top = self._key(prefix.rstrip("/")) if prefix else parse(self.root).object_path
         skip = len(parse(self.root).object_path) + 1
-        return [path[skip:] for path in list_objects(top, self.root)]
+        found = list_details(top, self.root)
+        return [Entry(path[skip:], int(facts["size"]), facts["LastModified"].timestamp()) for path, facts in found]
+
+    def clock_s(self) -> float:
+        """The store's time, in seconds since 1970, to the second. Raises StoreError where it does not say."""
+        top = parse(self.root)
+        answer = patiently(lambda fs: fs.call_s3("list_objects_v2", Bucket=top.bucket, Prefix=f"{top.path}/".lstrip("/"), MaxKeys=1), self.root)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if not date:
+            raise StoreError("does not say what time it is", source=self.root)
+        return email.utils.parsedate_to_datetime(date).timestamp()
 
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -101,19 +127,26 @@ class S3Store:
         for start in range(0, len(keys), _BATCH):
             self._delete_batch(bucket, keys[start : start + _BATCH])
 
-    def tidy(self, older_than_s: float) -> int:
-        """Abort uploads below the root that killed writers left, a thousand at a time; younger ones may be in the making. How many went."""
-        top, limit = parse(self.root), time.time() - older_than_s
+    def unfinished(self, older_than_s: float) -> list[Entry]:
+        """Uploads in parts below the root that were begun so long ago, by the store's clock, that they are nobody's work; a thousand at a time. Size -1: not known."""
+        top, limit = parse(self.root), self.clock_s() - older_than_s
         pending = patiently(lambda fs: fs.list_multipart_uploads(top.bucket), self.root)
         below = f"{top.path}/" if top.path else ""
-        old = [(u["Key"], u["UploadId"]) for u in pending if u["Key"].startswith(below) and u["Initiated"].timestamp() < limit]
-        for key, upload in old:
-            self._abort(top.bucket, key, upload)
-        return len(old)
+        old = [u for u in pending if u["Key"].startswith(below) and u["Initiated"].timestamp() < limit]
+        return [Entry(u["Key"][len(below) :], -1, u["Initiated"].timestamp(), u["UploadId"]) for u in old]
 
-    def _abort(self, bucket: str, key: str, upload: str) -> None:
+    def drop(self, entry: Entry) -> None:
+        """Abort an upload that `unfinished` named; parts that were stored go with it."""
+        top = parse(self.root)
         with suppress(FileNotFoundError):  # another one was quicker
-            patiently(lambda fs: fs.abort_mpu(bucket, key, upload), self.root)
+            patiently(lambda fs: fs.abort_mpu(top.bucket, f"{top.path}/{entry.name}".lstrip("/"), entry.upload), self.root)
+
+    def tidy(self, older_than_s: float) -> int:
+        """Drop what killed writers left unfinished; younger ones may be in the making. How many went."""
+        old = self.unfinished(older_than_s)
+        for entry in old:
+            self.drop(entry)
+        return len(old)
 
     def _delete_batch(self, bucket: str, keys: Sequence[dict[str, str]]) -> None:
         answer = patiently(lambda fs: fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True}), self.root)
@@ -123,20 +156,73 @@ class S3Store:
     def _key(self, name: str) -> str:
         return f"{parse(self.root).object_path}/{check_name(name)}"
 
-    def _put(self, name: str, action: Callable[[Any], object]) -> None:
+    def _info(self, name: str) -> dict[str, Any]:
+        return patiently(lambda fs: fs.info(self._key(name)), self.uri(name))
+
+    def _put(self, name: str, action: Callable[..., object]) -> None:
+        word = secrets.token_hex(16)
         try:
-            patiently(action, self.uri(name))
+            patiently(lambda fs: action(fs, Metadata={_WORD: word}), self.uri(name))
+        except AlreadyExists:
+            if self._written_by(name) != word:
+                raise
         except FileNotFoundError as error:
             raise StoreError("no such bucket", source=self.root) from error
+
+    def _written_by(self, name: str) -> str:
+        """The word of the write that made the object; "" where there is none, or it was taken away meanwhile."""
+        top = parse(self.root)
+        key = self._key(name)[len(top.bucket) + 1 :]
+        try:
+            return patiently(lambda fs: fs.call_s3("head_object", Bucket=top.bucket, Key=key), self.uri(name)).get("Metadata", {}).get(_WORD, "")
+        except FileNotFoundError:
+            return ""
+
+    def _differs(self, name: str, path: Path, part_bytes: int) -> str:
+        """Why what is stored is not the file. An ETag that is a digest is believed; where it is none, the object is read back."""
+        facts, size = self._info(name), path.stat().st_size
+        if facts["size"] != size:
+            return f"the store holds {facts['size']} bytes of {size}"
+        if facts["ETag"].strip('"') == etag_of(path, part_bytes):
+            return ""
+        stored = patiently(lambda fs: _digest(_pieces(fs.open(self._key(name), "rb", block_size=8 << 20, cache_type="readahead"))), self.uri(name))
+        return "" if stored == _digest(_pieces(path.open("rb"))) else "the store holds other bytes than were sent"
+
+
+def etag_of(path: Path, part_bytes: int) -> str:
+    """The ETag that S3 gives a file stored without encryption: MD5, or where it went in parts the MD5 of the parts' MD5s and their number."""
+    size = path.stat().st_size
+    step = part_bytes if size >= 2 * part_bytes else max(1, size)
+    with path.open("rb") as file:
+        parts = [hashlib.md5(file.read(step), usedforsecurity=False).digest() for _ in range(max(1, -(-size // step)))]
+    return parts[0].hex() if len(parts) == 1 else f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(8 << 20):
+            yield piece
+
+
+def _digest(pieces: Iterator[bytes]) -> str:
+    total = hashlib.sha256()
+    for piece in pieces:
+        total.update(piece)
+    return total.hexdigest()
 
 
 def list_objects(top: str, source: str) -> list[str]:
     """`bucket/key` of every object below `bucket/prefix`, sorted; a prefix ends at a slash, and folder markers are left out."""
+    return [path for path, _ in list_details(top, source)]
+
+
+def list_details(top: str, source: str) -> list[tuple[str, dict[str, Any]]]:
+    """The same with what s3fs says of each."""
     try:
-        found = patiently(lambda fs: fs.find(top), source)
+        found = patiently(lambda fs: fs.find(top, detail=True), source)
     except FileNotFoundError:
         return []
-    return sorted(path for path in found if path.startswith(top + "/") and not path.endswith("/"))
+    return sorted((path, facts) for path, facts in found.items() if path.startswith(top + "/") and not path.endswith("/"))
 
 
 def object_version(source: Uri) -> tuple[int, str]:
@@ -157,14 +243,15 @@ def object_version(source: Uri) -> tuple[int, str]:
 def patiently(action: Callable[[Any], T], source: str) -> T:
     """`action(filesystem)`, again after passing faults. Raises FileNotFoundError, AlreadyExists, StoreError or, at last, StoreUnavailable."""
     client_errors: tuple[type[Exception], ...] = (OSError, *_client_errors())
+    deadline = time.monotonic() + _DEADLINE_S
     for pause_s in (*_PAUSES_S, None):
         try:
             return action(filesystem())
-        except FileNotFoundError:
-            raise
         except client_errors as error:
+            if isinstance(error, FileNotFoundError) and _answer(error)[0] != "NoSuchUpload":
+                raise
             fault = translate(error, source)
-            if pause_s is None or not isinstance(fault, StoreUnavailable):
+            if pause_s is None or not isinstance(fault, StoreUnavailable) or time.monotonic() + pause_s > deadline:
                 raise fault from error
             time.sleep(pause_s)
     raise AssertionError("the last try returns or raises")
@@ -175,7 +262,7 @@ def translate(error: Exception, source: str) -> StoreError:
     code, status = _answer(error)
     if isinstance(error, FileExistsError) or status == 412:
         return AlreadyExists("exists", source=source)
-    if status == 409 or (status or 0) >= 500 or isinstance(error, (TimeoutError, ConnectionError)):
+    if status == 409 or (status or 0) >= 500 or code == "NoSuchUpload" or isinstance(error, (TimeoutError, ConnectionError)):
         return StoreUnavailable(f"the store did not answer as it should: {error}", source=source)
     if status is None and (not isinstance(error, OSError) or error.errno in _PASSING) and "redential" not in str(error):
         return StoreUnavailable(f"the store cannot be reached: {error}", source=source)
@@ -192,6 +279,8 @@ def _answer(error: Exception) -> tuple[str, int | None]:
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
+    """All that an operation may end with besides OSError; aiohttp's own where a body breaks off."""
+    import aiohttp
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-    return BotoCoreError, ClientError, HTTPClientError
+    return BotoCoreError, ClientError, HTTPClientError, aiohttp.ClientError
