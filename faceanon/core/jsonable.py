@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from enum import IntEnum
@@ -34,6 +35,11 @@ def from_json(kind: type[T], value: Any) -> T:
     return _read(kind, value)
 
 
+@functools.lru_cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _read(kind: Any, value: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
@@ -47,7 +53,7 @@ def _read(kind: Any, value: Any) -> Any:
             return tuple(_read(arguments[0], entry) for entry in value)
         return tuple(_read(a, entry) for a, entry in zip(arguments, value, strict=True))
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{f.name: _read(hints[f.name], value[f.name]) for f in dataclasses.fields(kind) if f.name in value})  # type: ignore[operator]
     if kind is Fraction:
         return Fraction(value)

@@ -6,6 +6,7 @@ run is either. False alarms are possible and meant: a column that needs such a v
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from numbers import Number
@@ -13,6 +14,7 @@ from numbers import Number
 from faceanon.core.errors import StoreError
 
 _MAX_NUMBERS = 16
+_WIDE = 1 << 63
 _MAX_RUN = 200
 _MAX_PATH_PART = 255  # the longest file name that a filesystem allows
 # may hold long paths; each part of one is looked at alone
@@ -32,17 +34,18 @@ def assert_private(row: Mapping) -> None:
 
 
 def _check(name: str, value: object, path: str) -> None:
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 63):
-        return  # one number is nobody's face, whatever it is called
-    if name.lower() in _FORBIDDEN:
+    if _is_plain(value):
+        return
+    if _is_forbidden(name):
         raise _refused(path, "its name is one of a face's or a key's")
     if isinstance(value, str):
         _check_text(name, value, path)
     elif isinstance(value, Mapping):
         for inner, part in value.items():
-            _check(str(inner), part, f"{path}.{inner}")
+            if not _is_plain(part):
+                _check(str(inner), part, f"{path}.{inner}")
     elif isinstance(value, list | tuple):
-        if sum(isinstance(v, Number) for v in value) > _MAX_NUMBERS:
+        if len(value) > _MAX_NUMBERS and sum(isinstance(v, Number) for v in value) > _MAX_NUMBERS:
             raise _refused(path, f"a list of {len(value)} numbers may be an embedding")
         for place, part in enumerate(value):
             _check(name, part, f"{path}[{place}]")
@@ -50,9 +53,21 @@ def _check(name: str, value: object, path: str) -> None:
         raise _refused(path, f"a value of type {type(value).__name__} may hold a picture, an embedding or a key")
 
 
+def _is_plain(value: object) -> bool:
+    """One number is nobody's face, whatever it is called."""
+    return value is None or isinstance(value, bool | float) or (isinstance(value, int) and -_WIDE < value < _WIDE)
+
+
+@functools.lru_cache(4096)
+def _is_forbidden(name: str) -> bool:
+    return name.lower() in _FORBIDDEN
+
+
 def _check_text(name: str, text: str, path: str) -> None:
     if "-----BEGIN" in text or _KEY.fullmatch(text):
         raise _refused(path, "it looks like key material")
+    if len(text) <= _MAX_RUN:
+        return
     parts = text.split("/") if name in _PATHS else [text]
     limit = _MAX_PATH_PART if name in _PATHS else _MAX_RUN
     for part in parts:

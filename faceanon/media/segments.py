@@ -32,14 +32,17 @@ def _cuts(facts: VideoFacts, index: PacketIndex, plan: PlanSettings) -> list[int
         return []
     wanted = max(1, int(Fraction(plan.segment_seconds) / facts.time_base))
     keys = np.flatnonzero(index.is_keyframe)
+    keys = keys[keys > 0]
+    clean = keys[index.is_clean_start[keys]]
+    key_pts, clean_pts = index.pts[keys], index.pts[clean]
     cuts: list[int] = []
     start_pts = int(index.pts[0])
     while True:
-        due = keys[(index.pts[keys] >= start_pts + wanted) & (keys > 0)]
-        if not len(due):
+        due, due_clean = np.searchsorted(key_pts, start_pts + wanted), np.searchsorted(clean_pts, start_pts + wanted)
+        if due == len(keys):
             return cuts
-        clean = due[index.is_clean_start[due] & (index.pts[due] <= start_pts + _LONGEST * wanted)]
-        cuts.append(int(clean[0] if len(clean) else due[0]))
+        is_near = due_clean < len(clean) and clean_pts[due_clean] <= start_pts + _LONGEST * wanted
+        cuts.append(int(clean[due_clean] if is_near else keys[due]))
         start_pts = int(index.pts[cuts[-1]])
 
 
