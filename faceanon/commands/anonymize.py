@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from faceanon.archive import doctor
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store, tidy
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     run_info = new_run(settings, keystore.keystore_id)
     spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
     sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
+    doctor.require(out.root, work_root)
     for root in (out.root, work_root):
         tidy(root)
     work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=arguments.retry_quarantined)
@@ -92,9 +94,9 @@ def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace, loader:
                 return driver.run(context, LocalExecutor(context), work, progress)
             from faceanon.rayflow import executor, metrics  # only now: --local needs no Ray
 
-            executor.connect(os.environ.get("RAY_ADDRESS"))
-            executor.check_nodes(spec)
-            return metrics.run(context, executor.RayExecutor(spec, loader), work, progress)
+            with executor.joined(os.environ.get("RAY_ADDRESS")):
+                executor.check_nodes(spec)
+                return metrics.run(context, executor.RayExecutor(spec, loader), work, progress)
     finally:
         progress.close()
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
@@ -62,6 +64,17 @@ def _stopped(row: Row) -> FaceanonError:
     return error
 
 
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Part of a cluster for a while. Ray says on stdout what it retries, in the middle of our answer: for as long, stdout is stderr."""
+    with redirect_stdout(sys.stderr):
+        connect(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
 def connect(address: str | None) -> None:
     """Join the cluster of `ray job submit` or RAY_ADDRESS; without one, start a local one, and never join what else runs on this machine."""
     context = DataContext.get_current()
@@ -72,17 +85,17 @@ def connect(address: str | None) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's core warns of things that are meant here; its own log files are not concerned
     if not ray.is_initialized():
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, include_dashboard=False if address is None else None)
+        own = {} if address else {"include_dashboard": False}
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, **own)
 
 
 def check_nodes(spec: JobSpec) -> None:
-    """Every node must see the run's keystore. Raises KeystoreUnavailable before any work starts."""
-    own = ray.get_runtime_context().get_node_id()  # where the driver has read it
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU") and node["NodeID"] != own]
+    """Every node must see the run's keystore, also the driver's, whose workers may have another environment. Raises KeystoreUnavailable before any work starts."""
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
     answers = ray.get([_keystore_of_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(spec.to_row()) for node in nodes])
-    for node, reason in zip(nodes, answers, strict=True):
+    for (node, address), reason in zip(nodes.items(), answers, strict=True):
         if reason:
-            raise KeystoreUnavailable(f"node {node[:12]}: {reason}", source=spec.key_file)
+            raise KeystoreUnavailable(f"node {node[:12]} at {address} cannot take part: {reason}", source=spec.key_file)
 
 
 @ray.remote(num_cpus=0)
