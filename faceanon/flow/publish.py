@@ -27,7 +27,7 @@ from faceanon.verify.verdict import judge
 
 
 def run(context: Context, unit: Row) -> Row:
-    """unit: {"output_id"}. Adds sha256, out_uri, repairs, faces, people, tracks, swapped, obscured, cpu."""
+    """unit: {"output_id"}. Adds sha256, out_uri, repairs, frames, bytes, faces, people, tracks, swapped, obscured, cpu."""
     output_id = unit["output_id"]
     plan = context.plan(output_id)
     watch = Stopwatch()
@@ -51,6 +51,7 @@ def run(context: Context, unit: Row) -> Row:
         "out_uri": context.out.uri(name),
         "repairs": verified.verdict.repairs,
         "frames": verified.output.num_frames,
+        "bytes": verified.output.size,
         "copied_segments": verified.output.copied_segments,
         "tracks": len(regions.tracks),
         "faces": len(regions.regions),

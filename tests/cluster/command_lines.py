@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from faceanon.cli import JOBS
 
-_OURS = re.compile(r"(?<![\w/.\-:])(?:/opt/faceanon/bin/)?faceanon ((?:%s)\b[^\n;&|`)#]*)" % "|".join([*JOBS, "retention", "store", "sweep", "plan"]))
+_JOBS = "|".join(sorted({*JOBS, "retention", "store", "sweep", "plan"}))
+_OURS = re.compile(rf"(?<![\w/.\-:])(?:/opt/faceanon/bin/)?faceanon ((?:{_JOBS})\b[^\n;&|`)#]*)")
 
 
 def ours(text: str) -> list[list[str]]:
