@@ -15,6 +15,7 @@ from faceanon.core.errors import StoreError
 
 _MAX_NUMBERS = 16
 _WIDE = 1 << 63
+_NUMBERS = frozenset([int, float, bool, type(None)])  # most of what a record holds: looked at without a call
 _MAX_RUN = 200
 _MAX_PATH_PART = 255  # the longest file name that a filesystem allows
 # may hold long paths; each part of one is looked at alone
@@ -42,7 +43,7 @@ def _check(name: str, value: object, path: str) -> None:
         _check_text(name, value, path)
     elif isinstance(value, Mapping):
         for inner, part in value.items():
-            if not _is_plain(part):
+            if type(part) not in _NUMBERS or (part is not None and not -_WIDE < part < _WIDE):
                 _check(str(inner), part, f"{path}.{inner}")
     elif isinstance(value, list | tuple):
         if len(value) > _MAX_NUMBERS and sum(isinstance(v, Number) for v in value) > _MAX_NUMBERS:

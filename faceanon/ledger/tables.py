@@ -11,6 +11,7 @@ Columns are only ever added; a table written by an older version answers null fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import pyarrow as pa
 
@@ -74,6 +75,16 @@ def to_arrow(name: str, rows: Sequence[dict]) -> pa.Table:
     unknown = set().union(*rows) - set(schema.names) if rows else set()
     if unknown:
         raise ValueError(f"table {name} has no column {sorted(unknown)[0]}")
-    columns = {column: [row.get(column) for row in rows] for column in schema.names if column != "schema_version"}
-    columns["schema_version"] = [row.get("schema_version", SCHEMA_VERSION) for row in rows]
-    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+    columns = {"schema_version": [SCHEMA_VERSION] * len(rows), **_transposed(rows)}
+    return pa.Table.from_arrays([pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(rows), f.type) for f in schema], schema=schema)
+
+
+def _transposed(rows: Sequence[dict]) -> dict[str, Sequence]:
+    """Columns of rows, which nearly always have the same keys."""
+    names = sorted(set().union(*rows))
+    if len(names) < 2:
+        return {name: [row.get(name) for row in rows] for name in names}
+    try:
+        return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+    except KeyError:
+        return {name: [row.get(name) for row in rows] for name in names}
