@@ -2,6 +2,7 @@
 
     python fault_job.py SRC... --output OUT ...     FAULT_PLAN: JSON list (see support.faults), FAULT_FOLDER: where met ones are written down,
                                                     FAULT_CLOCK_S: seconds that this process's clocks of the day are wrong by
+                                                    FAULT_FILE_BYTES: no file may grow beyond
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import datetime as dates
 import functools
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -41,6 +43,8 @@ def set_clock(wrong_by_s: float) -> None:
 def main() -> int:
     if wrong_by_s := float(os.environ.get("FAULT_CLOCK_S", "0")):
         set_clock(wrong_by_s)
+    if limit := int(os.environ.get("FAULT_FILE_BYTES", "0")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     plant = Plant(json.loads(os.environ.get("FAULT_PLAN", "[]")), os.environ.get("FAULT_FOLDER", ""), here="--local" in sys.argv)
     anonymize.run = functools.partial(anonymize.run, loader=plant)
     return cli.main(["anonymize", *sys.argv[1:]])
