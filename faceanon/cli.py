@@ -20,6 +20,7 @@ JOBS = {
     "anonymize": "replace every face in videos, folders, globs or manifests",
     "query": "ask the ledger a question in SQL",
     "models": "list or fetch the weights that are used",
+    "store": "ask a store whether it can keep what the job promises",
     "settings": "print every setting with its default and meaning",
     "samples": "make the sample archive of synthetic people",
     "demo": "the sample archive, the job on it, and a picture of before and after",

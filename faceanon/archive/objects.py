@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import email.utils
 import errno
-import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from faceanon.archive.entries import Entry
+from faceanon.archive.etags import digest_of, etag_of
 from faceanon.archive.uri import Uri, check_name, join, parse
 from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable
 
@@ -185,30 +185,8 @@ class S3Store:
             return f"the store holds {facts['size']} bytes of {size}"
         if facts["ETag"].strip('"') == etag_of(path, part_bytes):
             return ""
-        stored = patiently(lambda fs: _digest(_pieces(fs.open(self._key(name), "rb", block_size=8 << 20, cache_type="readahead"))), self.uri(name))
-        return "" if stored == _digest(_pieces(path.open("rb"))) else "the store holds other bytes than were sent"
-
-
-def etag_of(path: Path, part_bytes: int) -> str:
-    """The ETag that S3 gives a file stored without encryption: MD5, or where it went in parts the MD5 of the parts' MD5s and their number."""
-    size = path.stat().st_size
-    step = part_bytes if size >= 2 * part_bytes else max(1, size)
-    with path.open("rb") as file:
-        parts = [hashlib.md5(file.read(step), usedforsecurity=False).digest() for _ in range(max(1, -(-size // step)))]
-    return parts[0].hex() if len(parts) == 1 else f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
-def _pieces(file: Any) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(8 << 20):
-            yield piece
-
-
-def _digest(pieces: Iterator[bytes]) -> str:
-    total = hashlib.sha256()
-    for piece in pieces:
-        total.update(piece)
-    return total.hexdigest()
+        stored = patiently(lambda fs: digest_of(fs.open(self._key(name), "rb", block_size=8 << 20, cache_type="readahead")), self.uri(name))
+        return "" if stored == digest_of(path.open("rb")) else "the store holds other bytes than were sent"
 
 
 def list_objects(top: str, source: str) -> list[str]:

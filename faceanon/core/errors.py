@@ -14,6 +14,7 @@ FaceanonError
 ├── WeightsUnavailable      stop        a model file that cannot be fetched or whose digest is wrong
 ├── KeystoreUnavailable     stop        the key file cannot be read, or nodes disagree about it
 └── StoreError
+    ├── StoreUnfit          stop        a store that cannot keep what the job promises; said before any work starts (exit 2)
     ├── AlreadyExists       (answer)    a put-if-absent met an object; the caller compares
     └── StoreUnavailable    retry       the store did not answer, or answered with a passing fault
 """
@@ -100,6 +101,10 @@ class KeystoreUnavailable(FaceanonError):
 
 class StoreError(FaceanonError):
     pass
+
+
+class StoreUnfit(StoreError):
+    exit_code = 2
 
 
 class AlreadyExists(StoreError):
