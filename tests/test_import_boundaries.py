@@ -15,8 +15,9 @@ MAY_IMPORT = {
     **{step: {"core"} for step in STEPS},
     "samples": {"core", "media", "models", "render"},
     "flow": FLOW_MAY,
+    "estimate": FLOW_MAY,
     "rayflow": {"core", "archive", "flow"},
-    "commands": FLOW_MAY | {"samples", "evaluation", "rayflow", "cli"},
+    "commands": FLOW_MAY | {"estimate", "samples", "evaluation", "rayflow", "cli"},
 }
 ONLY_IN = {
     "ray": {"rayflow"},
