@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from faceanon.archive import doctor
+from faceanon.archive import doctor, shards
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
 from faceanon.archive.store import open_store, tidy
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="any setting; `faceanon settings` prints them all")
     parser.add_argument("--segment-seconds", type=float, help="about how long a unit of work is")
     parser.add_argument("--workers", type=int, help="actors, or 0 to use what the machine has")
+    parser.add_argument("--shard", metavar="K/N", help="only the K-th of N disjoint parts, by name or, with --scope collection, by collection; jobs of all parts share one OUT")
     parser.add_argument("--audio", choices=("copy", "mute"))
     parser.add_argument("--subtitles", choices=("copy", "drop"))
     parser.add_argument("--retry-quarantined", action="store_true", help="try again what an earlier run put in quarantine")
@@ -49,12 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     settings = _settings(arguments)
+    shard = _shard(arguments.shard, settings)
     check_licences(settings)
     out = open_store(arguments.output)
     if Path(out.root).is_file():
         raise UsageError("is a file; OUT is a folder or an s3:// prefix", source=arguments.output)
     work_root = open_store(arguments.work or out.uri(".work")).root
     resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root, *(out.uri(folder) for folder in OWN_FOLDERS)))
+    resolved = shards.own(resolved, shard, settings.identity.scope) if shard else resolved
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
     scopes = {scope_name(settings, item, "") for item in resolved.items}
     keystore.ensure_scopes(scopes)
@@ -71,6 +74,14 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     else:
         _show(summary)
     return summary["exit_code"]
+
+
+def _shard(text: str | None, settings: Settings) -> shards.Shard | None:
+    """Raises UsageError, before anything is read."""
+    if not text:
+        return None
+    shards.check_scope(settings.identity.scope)
+    return shards.parse(text)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
