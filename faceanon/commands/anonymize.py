@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="any setting; `faceanon settings` prints them all")
     parser.add_argument("--segment-seconds", type=float, help="about how long a unit of work is")
     parser.add_argument("--workers", type=int, help="actors, or 0 to use what the machine has")
-    parser.add_argument("--shard", metavar="K/N", help="only the K-th of N disjoint parts, by name or, with --scope collection, by collection; jobs of all parts share one OUT")
+    parser.add_argument("--shard", metavar="K/N", help="the K-th of N disjoint parts only (by name; by collection with --scope collection); all share one OUT")
     parser.add_argument("--audio", choices=("copy", "mute"))
     parser.add_argument("--subtitles", choices=("copy", "drop"))
     parser.add_argument("--retry-quarantined", action="store_true", help="try again what an earlier run put in quarantine")
