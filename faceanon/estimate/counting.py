@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ _PAGE = 1000  # names that one LIST answers
 
 
 class CountingStore:
-    """Fulfils core.ports.Store for records and other small objects; `requests` counts PUT, GET, HEAD, LIST, COPY and DELETE."""
+    """Fulfils core.ports.Store for records and other small objects of one writer and any number of readers; `requests` counts PUT, GET, HEAD, LIST, COPY and DELETE."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -34,8 +35,7 @@ class CountingStore:
         if name not in self._places:
             raise FileNotFoundError(name)
         offset, size = self._places[name]
-        self._spool.seek(offset)
-        return self._spool.read(size)
+        return os.pread(self._spool.fileno(), size, offset)
 
     def exists(self, name: str) -> bool:
         self.requests["HEAD"] += 1
@@ -52,9 +52,7 @@ class CountingStore:
         self.bytes_put += len(data)
         if name not in self._places:
             self._enter(name)
-        offset = self._spool.seek(0, 2)
-        self._spool.write(data)
-        self._places[name] = (offset, len(data))
+        self._places[name] = (self.bytes_put - len(data), os.pwrite(self._spool.fileno(), data, self.bytes_put - len(data)))
 
     def upload(self, path: Path, name: str) -> None:
         self.create(name, path.read_bytes())
