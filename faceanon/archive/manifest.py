@@ -166,7 +166,7 @@ def _beside(manifest: Uri, written: str) -> Uri:
     if manifest.is_local:
         return uris.parse(posixpath.join(manifest.parent.path, written))
     key = posixpath.normpath(posixpath.join(manifest.parent.path, written))
-    return uris.parse(f"s3://{manifest.bucket}/{key}")
+    return uris.parse(f"{manifest.scheme}://{manifest.bucket}/{key}")
 
 
 def _default_name(written: str, source: Uri) -> str:

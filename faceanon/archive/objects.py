@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from faceanon.archive.entries import Entry
 from faceanon.archive.etags import digest_of, etag_of
 from faceanon.archive.uri import Uri, check_name, join, parse
-from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable
+from faceanon.core.errors import AlreadyExists, SourceUnreadable, StoreError, StoreUnavailable, UsageError
 
 _PAUSES_S = (0.3, 1.5, 4.0, 8.0)  # between tries; each is at most eight requests of s3fs, botocore and aiohttp
 _DEADLINE_S = 120.0  # no further try begins after this
@@ -32,13 +32,16 @@ _PARTS = 2  # parts in memory at a time
 _PART_BYTES = 50 << 20
 _MOST_PARTS = 10_000
 _BATCH = 1000  # most keys that one DeleteObjects takes
+_VERSION_WORDS = ("ETag", "etag", "generation", "content_md5", "mtime", "modificationTime", "created")  # of s3fs, adlfs, gcsfs, ossfs, hdfs, memory
 _WORD = "faceanon-write"  # metadata: which write made the object
 
 T = TypeVar("T")
 
 
-def filesystem() -> Any:
-    """s3fs with the environment's endpoint and credentials, without a cache of listings: other writers must be seen."""
+def filesystem(scheme: str = "s3") -> Any:
+    """s3fs with the environment's endpoint and credentials, without a cache of listings: other writers must be seen. Or another scheme's own."""
+    if scheme != "s3":
+        return _other(scheme)
     import s3fs
 
     fs = s3fs.S3FileSystem(
@@ -48,6 +51,16 @@ def filesystem() -> Any:
     )
     fs.retries = 2  # five by itself; `patiently` tries with longer pauses, and a download that is cut is taken up once
     return fs
+
+
+def _other(scheme: str) -> Any:
+    """Only for reading sources; `uri` has seen that the settings allow it."""
+    import fsspec
+
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        raise UsageError(f"{scheme}: needs a package that is not installed: {error}") from error
 
 
 @dataclass(unsafe_hash=True)  # the port's root is a plain attribute
@@ -200,11 +213,12 @@ def list_details(top: str, source: str) -> list[tuple[str, dict[str, Any]]]:
         found = patiently(lambda fs: fs.find(top, detail=True), source)
     except FileNotFoundError:
         return []
-    return sorted((path, facts) for path, facts in found.items() if path.startswith(top + "/") and not path.endswith("/"))
+    entries = ((path.lstrip("/"), facts) for path, facts in found.items())
+    return sorted((path, facts) for path, facts in entries if path.startswith(top + "/") and not path.endswith("/"))
 
 
 def object_version(source: Uri) -> tuple[int, str]:
-    """(size, etag) of an object. Raises SourceUnreadable."""
+    """(size, version word) of an object: its etag, or whatever its store has for one. Raises SourceUnreadable."""
     try:
         facts = patiently(lambda fs: fs.info(source.object_path), str(source))
     except FileNotFoundError as error:
@@ -215,16 +229,20 @@ def object_version(source: Uri) -> tuple[int, str]:
         raise SourceUnreadable(f"may not be read: {error.reason}", source=str(source)) from error
     if facts["type"] != "file":
         raise SourceUnreadable("is a folder", source=str(source))
-    return int(facts["size"]), facts["ETag"].strip('"')
+    words = [str(facts[word]) for word in _VERSION_WORDS if facts.get(word)]
+    if not words:
+        raise SourceUnreadable("its store does not say which version it is", source=str(source))
+    return int(facts["size"]), words[0].strip('"')
 
 
 def patiently(action: Callable[[Any], T], source: str) -> T:
     """`action(filesystem)`, again after passing faults. Raises FileNotFoundError, AlreadyExists, StoreError or, at last, StoreUnavailable."""
     client_errors: tuple[type[Exception], ...] = (OSError, *_client_errors())
     deadline = time.monotonic() + _DEADLINE_S
+    scheme = source.partition("://")[0]
     for pause_s in (*_PAUSES_S, None):
         try:
-            return action(filesystem())
+            return action(filesystem(scheme) if scheme != "s3" else filesystem())
         except client_errors as error:
             if isinstance(error, FileNotFoundError) and _answer(error)[0] != "NoSuchUpload":
                 raise

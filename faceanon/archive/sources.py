@@ -132,7 +132,7 @@ def _lone(source: Uri) -> SourceItem:
 
 def _manifest(source: Uri) -> Iterator[Found]:
     try:
-        with open(source.path, "rb") if source.is_local else objects.filesystem().open(source.object_path, "rb") as file:
+        with open(source.path, "rb") if source.is_local else objects.filesystem(source.scheme).open(source.object_path, "rb") as file:
             yield from manifests.read_manifest(source, file)
     except OSError as error:
         raise UsageError(source_fault(error, "").reason, source=str(source)) from error
@@ -168,7 +168,7 @@ def _matches(pattern: re.Pattern[str], name: str, named_suffix: bool) -> bool:
 def _named(found: Iterable[tuple[str, str | None]], root: Uri, wanted) -> Iterator[Found | None]:
     """Paths below a root as items; a second value is the reason why one cannot be taken."""
     for name, reason in found:
-        uri = posixpath.join(root.path, name) if root.is_local else f"s3://{root.bucket}/{posixpath.join(root.path, name)}"
+        uri = posixpath.join(root.path, name) if root.is_local else f"{root.scheme}://{root.bucket}/{posixpath.join(root.path, name)}"
         if reason is None and not wanted(name):
             yield None
         elif reason is None and (reason := _unfit(name)) is None:

@@ -14,16 +14,24 @@ import stat
 from faceanon.archive import uri as uris
 from faceanon.archive.disk import LocalStore
 from faceanon.archive.objects import S3Store, object_version
-from faceanon.core.errors import SourceUnreadable
+from faceanon.core.errors import SourceUnreadable, UsageError
 from faceanon.core.ports import Store
+from faceanon.core.settings import StoreSettings, names
 
-__all__ = ["LocalStore", "S3Store", "open_store", "source_fault", "tidy", "version_of"]
+__all__ = ["LocalStore", "S3Store", "allow", "open_store", "source_fault", "tidy", "version_of"]
 
 
 def open_store(root_uri: str) -> Store:
     """The store below `root_uri`. Nothing is read or made yet. Raises UsageError for a URI that is not allowed."""
     root = uris.parse(root_uri)
+    if root.scheme not in ("file", "s3"):
+        raise UsageError(f"{root.scheme}: can be read from, not written to; give a folder or s3://bucket/prefix", source=root_uri)
     return LocalStore(str(root)) if root.is_local else S3Store(str(root))
+
+
+def allow(settings: StoreSettings) -> None:
+    """What these settings say may be named, from now on in this process, and where S3 is."""
+    uris.allow(names(settings.buckets), names(settings.schemes), settings.endpoint)
 
 
 def tidy(root_uri: str, *, older_than_s: float = 86400.0) -> int:

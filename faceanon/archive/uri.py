@@ -2,7 +2,8 @@
 
 Two kinds exist: a local path (typed plainly or as `file:`) and `s3://bucket/key`. A parsed Uri prints in one form that `parse`
 takes back: an absolute path, or `s3://bucket/key`. A local path is always absolute, so nothing after us can read a protocol into
-it. Endpoints and credentials are no part of a URI; they come from the environment alone.
+it. Endpoints and credentials are no part of a URI; they come from settings or the environment. `allow` narrows the buckets that may be
+named, and adds further object stores that sources may be read from; it holds for the whole process.
 
 Names are posix paths relative to a root: no empty, `.` or `..` part, no leading slash, nothing that cannot be written as UTF-8.
 """
@@ -34,7 +35,7 @@ _FOREIGN = frozenset(
 
 @dataclass(frozen=True)
 class Uri:
-    """scheme: "file" or "s3". path: absolute on disk, or the object's key ("" for the whole bucket)."""
+    """scheme: "file", "s3", or one that `allow` added. path: absolute on disk, or the object's key ("" for the whole bucket)."""
 
     scheme: str
     bucket: str
@@ -62,7 +63,26 @@ class Uri:
         return Path(self.path)
 
     def __str__(self) -> str:
-        return self.path if self.is_local else f"s3://{self.bucket}/{self.path}"
+        return self.path if self.is_local else f"{self.scheme}://{self.bucket}/{self.path}"
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """buckets: empty = any."""
+
+    buckets: frozenset[str] = frozenset()
+    schemes: frozenset[str] = frozenset()
+
+
+_allowed = _Allowed()
+
+
+def allow(buckets: frozenset[str], schemes: frozenset[str], endpoint: str = "") -> None:
+    """What may be named from now on in this process. An endpoint goes to the environment, where every client of S3 looks for it."""
+    global _allowed
+    _allowed = _Allowed(buckets, schemes)
+    if endpoint:
+        os.environ["AWS_ENDPOINT_URL_S3"] = endpoint
 
 
 def parse(text: str) -> Uri:
@@ -76,13 +96,15 @@ def parse(text: str) -> Uri:
     if text[:5].lower() == "file:":
         return _file(text)
     if text[:5].lower() == "s3://":
-        return _s3(text)
+        return _object("s3", text[5:], text)
     if text[:4].lower() == "s3:/":
         raise UsageError("an S3 address starts with s3://", source=text)
     if "::" in text:
         raise UsageError("'::' joins filesystems, which is not supported; write ./ before a file name that holds it", source=text)
     match = _SCHEME.match(text)
     scheme = (match[1] or match[2]).lower() if match else ""
+    if match and match[1] and scheme in _allowed.schemes:
+        return _object(scheme, text[match.end() :], text)
     if match and (match[1] or scheme in _FOREIGN):
         raise UsageError(f"{scheme}: is not supported; give a local path, file: or s3://bucket/key", source=text)
     return _local(text)
@@ -137,10 +159,12 @@ def _file(text: str) -> Uri:
     return _local(path)
 
 
-def _s3(text: str) -> Uri:
-    bucket, _, key = text[5:].partition("/")
+def _object(scheme: str, rest: str, text: str) -> Uri:
+    bucket, _, key = rest.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(f"not a bucket name: {bucket!r}", source=text)
+    if _allowed.buckets and bucket not in _allowed.buckets:
+        raise UsageError(f"bucket {bucket} is not on the list in the settings (store.buckets)", source=text)
     key = key.rstrip("/")
     if "?versionId=" in key:
         raise UsageError("object versions cannot be named", source=text)
@@ -149,4 +173,4 @@ def _s3(text: str) -> Uri:
             check_name(key)
         except UsageError as error:
             raise UsageError(error.reason, source=printable(text)) from error
-    return Uri("s3", bucket, key)
+    return Uri(scheme, bucket, key)

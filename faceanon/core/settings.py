@@ -1,6 +1,6 @@
 """Every setting, as one frozen class per step; loaded strictly from TOML, digested into provenance.
 
-`RunSettings` change where and how fast work is done, never a published byte; all other sections enter the digest, which is part of
+`RunSettings` and `StoreSettings` change where and how fast work is done, never a published byte; all other sections enter the digest, which is part of
 an output's id: change one and videos are published anew.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import tomllib
 import typing
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ def _setting(default, note: str, choices: tuple = ()):
     return field(default=default, metadata={"note": note, "choices": choices})
 
 
+SCHEMES = frozenset({"abfs", "adl", "az", "gcs", "gs", "hdfs", "memory", "oci", "oss"})  # object stores; never http, never a chain, never this machine's files
+_ENDPOINT = re.compile(r"(https?://[A-Za-z0-9.\-]+(:\d+)?/?)?")
 DETECTORS = ("centerface", "mtcnn", "yunet")  # in the order in which they are taken as auditors
 
 
@@ -115,6 +118,14 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    buckets: str = _setting("", "the only buckets that may be named, separated by commas; empty = any")
+    schemes: str = _setting("", "further schemes that sources may be read from, separated by commas, such as gs or abfs; their fsspec package must be installed")
+    endpoint: str = _setting("", "address of the S3 service; empty = AWS_ENDPOINT_URL, or Amazon's own")
+    whole_mb: float = _setting(64.0, "larger objects are read in parts where their container allows; changing it names objects of sizes in between anew")
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     licences: str = _setting("any", "commercial refuses weights that may not be used commercially", ("any", "commercial"))
     threads: int = _setting(1, "threads of each model on CPU")
@@ -132,10 +143,11 @@ class Settings:
     verify: VerifySettings = VerifySettings()
     models: ModelSettings = ModelSettings()
     run: RunSettings = RunSettings()
+    store: StoreSettings = StoreSettings()
 
     def digest(self) -> str:
-        """64 hex digits over every section but `run`: settings of equal digest give equal output."""
-        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k != "run"}, sort_keys=True))
+        """64 hex digits over every section but `run` and `store`: settings of equal digest give equal output."""
+        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in ("run", "store")}, sort_keys=True))
 
     def with_values(self, **values: object) -> Settings:
         """A copy with `section__key=value` changed; None leaves a value as it is. Raises SettingsError."""
@@ -145,6 +157,11 @@ class Settings:
                 section, key = name.split("__")
                 table.setdefault(section, {})[key] = value
         return from_table(table, base=self)
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a setting that lists some, separated by commas."""
+    return frozenset(word.strip() for word in text.split(",") if word.strip())
 
 
 def auditor_of(settings: Settings) -> str:
@@ -218,6 +235,9 @@ def _check(settings: Settings, source: str) -> None:
         (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
         (0 < settings.run.unit_limit_s <= 1e6, "run.unit_limit_s must be above 0 and at most 1e6"),
         (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
+        (bool(_ENDPOINT.fullmatch(settings.store.endpoint)), "store.endpoint must be http(s)://host or http(s)://host:port, without a path and without credentials"),
+        (names(settings.store.schemes) <= SCHEMES, f"store.schemes must be some of {', '.join(sorted(SCHEMES))}: got {settings.store.schemes!r}"),
+        (settings.store.whole_mb >= 0, "store.whole_mb must be 0 or more"),
         (settings.run.media_memory_gb >= 0.5, "run.media_memory_gb must be 0.5 or more"),
         (settings.run.media_stall_s > 0, "run.media_stall_s must be above 0"),
         (settings.run.media_cpu_s >= 1, "run.media_cpu_s must be 1 or more"),

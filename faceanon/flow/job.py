@@ -21,7 +21,7 @@ from typing import Any
 from faceanon import __version__
 from faceanon.archive.fetch import open_source
 from faceanon.archive.scratch import Scratch, sweep
-from faceanon.archive.store import open_store, version_of
+from faceanon.archive.store import allow, open_store, version_of
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion, VideoPlan, VideoRegions
@@ -83,6 +83,7 @@ class Context:
         self.attempt = 0
         self._loader = loader
         self.settings = spec.settings
+        allow(spec.settings.store)
         self._models: dict[str, Any] = {}
         self._regions: tuple[str, VideoRegions] | None = None
         self._source: tuple[SourceVersion, Path] | None = None  # the last one, since segments of one video tend to follow each other

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faceanon.archive.uri import check_name, join, parse
-from faceanon.core.errors import UsageError
+from faceanon.archive.fetch import fetch_source, open_source
+from faceanon.archive.objects import filesystem
+from faceanon.archive.scratch import Scratch
+from faceanon.archive.sources import resolve
+from faceanon.archive.store import open_store
+from faceanon.archive.uri import allow, check_name, join, parse
+from faceanon.core.errors import SettingsError, SourceChanged, UsageError
+from faceanon.core.settings import Settings, from_table
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,81 @@ def test_join_stays_below_its_root(root, name):
     assert joined.startswith(root + "/")
     assert ".." not in joined.split("/")
     assert str(parse(joined)) == joined
+
+
+@pytest.fixture
+def policy():
+    """`allow`, undone afterwards."""
+    yield allow
+    allow(frozenset(), frozenset())
+
+
+def test_buckets_on_a_list(policy):
+    """Where the settings list buckets, no other can be named, by whatever spelling; local paths are not concerned."""
+    policy(frozenset({"mine", "also-mine"}), frozenset())
+
+    assert str(parse("s3://mine/x.mp4")) == "s3://mine/x.mp4"
+    assert str(parse("/x.mp4")) == "/x.mp4"
+    for text in ("s3://other/x.mp4", "S3://other", "s3://mine.other/x"):
+        with pytest.raises(UsageError, match=r"store\.buckets"):
+            parse(text)
+    with pytest.raises(UsageError):
+        join("s3://other", "x")
+
+
+def test_further_schemes_only_when_allowed(policy):
+    """A scheme counts once the settings allow it, for reading alone; chains and escapes are refused all the same."""
+    with pytest.raises(UsageError):
+        parse("memory://bucket/x.mp4")
+    policy(frozenset({"bucket"}), frozenset({"memory"}))
+
+    assert str(parse("memory://bucket/a/x.mp4")) == "memory://bucket/a/x.mp4"
+    for text in ("memory://other/x", "memory://bucket/../x", "simplecache::memory://bucket/x", "gs://bucket/x", "http://bucket/x"):
+        with pytest.raises(UsageError):
+            parse(text)
+    with pytest.raises(UsageError, match="not written to"):
+        open_store("memory://bucket/out")
+
+
+def test_sources_of_a_further_scheme_are_read(policy, tmp_path):
+    """Folders, versions and bytes of an allowed scheme's objects; a scheme whose package is missing says which."""
+    policy(frozenset(), frozenset({"memory", "oci"}))
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bucket/in/a.mp4", b"first")
+    memory.pipe_file("/bucket/in/deep/b.mkv", b"second")
+
+    items = resolve(["memory://bucket/in"], Settings()).items
+    with Scratch(tmp_path, 1000) as scratch:
+        path, version = fetch_source(items[0].uri, scratch)
+        again = open_source(version, scratch)
+
+        assert [item.uri for item in items] == ["memory://bucket/in/a.mp4", "memory://bucket/in/deep/b.mkv"]
+        assert path.read_bytes() == again.read_bytes() == b"first"
+        memory.pipe_file("/bucket/in/a.mp4", b"other")
+        with pytest.raises(SourceChanged):
+            open_source(version, scratch)
+    with pytest.raises(UsageError, match="oci"):
+        resolve(["oci://bucket/in"], Settings())
+
+
+def test_settings_of_stores():
+    """Endpoints with credentials or paths, http as a scheme and unknown schemes are refused; none of these settings changes a published byte."""
+    for values in ({"endpoint": "https://user:secret@host"}, {"endpoint": "https://host/path"}, {"endpoint": "ftp://host"}, {"schemes": "http"}, {"schemes": "gs,file"}):
+        with pytest.raises(SettingsError):
+            from_table({"store": values})
+    settings = from_table({"store": {"endpoint": "https://s3.example.org:8333", "schemes": "gs, abfs", "buckets": "a,b"}})
+
+    assert settings.digest() == Settings().digest()
+
+
+def test_the_endpoint_of_the_settings_is_used(policy, monkeypatch):
+    """An endpoint in the settings wins over the environment's, for every client of S3."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "")
+
+    policy(frozenset(), frozenset(), "http://127.0.0.1:8")
+
+    assert filesystem().endpoint_url == "http://127.0.0.1:8"
 
 
 def test_names_that_cannot_be_written():
