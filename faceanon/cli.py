@@ -24,7 +24,7 @@ JOBS = {
     "settings": "print every setting with its default and meaning",
     "samples": "make the sample archive of synthetic people",
     "demo": "the sample archive, the job on it, and a picture of before and after",
-    "evaluate": "measure detection, shots or coverage against known truth",
+    "evaluate": "measure detection, shots or coverage against known truth, and new faces against their originals",
     "bench": "CPU time by stage for one clip, beside plain decoding and encoding",
 }
 

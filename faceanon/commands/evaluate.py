@@ -1,4 +1,4 @@
-"""`faceanon evaluate detection | shots | coverage`: against known truth, with the models and the settings that a run would use."""
+"""`faceanon evaluate detection | shots | coverage | swap`: against known truth or the source, with the models and the settings that a run would use."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pyarrow.parquet as pq
 
 from faceanon.analyze.detect import look_at_image
 from faceanon.analyze.shots import ShotScorer
+from faceanon.commands import swapped
 from faceanon.core.errors import UsageError
-from faceanon.core.picture import Picture
 from faceanon.core.settings import Settings, load
 from faceanon.evaluation.detection import Detect, evaluate_detection, read_tar, read_wider
-from faceanon.evaluation.report import cut_table, recall_table, table
+from faceanon.evaluation.metrics import LEAST_CHANGE, change
+from faceanon.evaluation.report import cut_table, recall_table, swap_table, table
 from faceanon.evaluation.shots import evaluate_shots, read_cuts
+from faceanon.evaluation.swap import score, total, tracklets_of
 from faceanon.media.decode import read_pictures
 from faceanon.media.probe import probe
 from faceanon.models.catalog import load_models
 from faceanon.models.detectors import make_detector
-
-LEAST_CHANGE = 0.5  # of a face's own detail; coding alone stays below 0.35 but for faces of a few px
-LEAST_DETAIL = 1.0  # luma steps; with less there is nobody to be seen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     coverage = kinds.add_parser("coverage", help="faces of a sample archive that the output still shows")
     coverage.add_argument("archive", type=Path, help="a folder made by `faceanon samples`")
     coverage.add_argument("out", type=Path, help="what the job made of it")
-    for kind in (detection, shots, coverage):
+    swap = kinds.add_parser("swap", help="how steady new faces are, how far from their originals, and how often they are painted")
+    swap.add_argument("sources", nargs="+", type=Path, metavar="SRC", help="videos, or folders of them, that the job was given")
+    swap.add_argument("out", type=Path, metavar="OUT", help="what the job made of them")
+    swap.add_argument("--samples", type=int, default=40, help="evenly spaced frames a video that are looked at")
+    swap.add_argument("--least-px", type=float, default=48.0, help="narrower faces are not counted")
+    swap.add_argument("--frontal", action="store_true", help="spreads and distances over frontal frames alone")
+    for kind in (detection, shots, coverage, swap):
         kind.add_argument("--settings", type=Path, metavar="FILE.toml")
         kind.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.settings) if arguments.settings else Settings()
-    return {"detection": _detection, "shots": _shots, "coverage": _coverage}[arguments.kind](arguments, settings)
+    return {"detection": _detection, "shots": _shots, "coverage": _coverage, "swap": _swap}[arguments.kind](arguments, settings)
 
 
 def _detection(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -105,19 +108,21 @@ def uncovered(source: Path, output: Path, faces: list[dict], settings: Settings)
     pictures = (read_pictures(path, probe(path, settings.plan)[0], None) for path in (source, output))
     kept = []
     for before, after in zip(*pictures, strict=True):
-        kept += [face for face in by_frame.get(before.index, ()) if change(before, after, face) < LEAST_CHANGE]
+        kept += [face for face in by_frame.get(before.index, ()) if change(before, after, (face["x1"], face["y1"], face["x2"], face["y2"])) < LEAST_CHANGE]
     return kept
 
 
-def change(before: Picture, after: Picture, face: dict) -> float:
-    """How far the inner half of a face's box has moved from the source, over the detail that the source shows there, so that dark frames count like
-    bright ones; infinite where the face lies outside the picture or shows nothing.
-    """
-    dx, dy = (face["x2"] - face["x1"]) / 4, (face["y2"] - face["y1"]) / 4
-    x0, x1 = max(0, round(face["x1"] + dx)), min(before.width, round(face["x2"] - dx))
-    y0, y1 = max(0, round(face["y1"] + dy)), min(before.height, round(face["y2"] - dy))
-    if x1 <= x0 or y1 <= y0:
-        return float("inf")
-    old, new = ((p.planes[0][y0:y1, x0:x1] >> (p.format.depth - 8)).astype(np.float32) for p in (before, after))
-    detail = float(np.abs(old - cv2.GaussianBlur(old, (0, 0), max(old.shape[1] / 4, 0.8))).mean())
-    return float(np.abs(old - new).mean()) / detail if detail >= LEAST_DETAIL else float("inf")
+def _swap(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Nothing is judged here: the numbers are printed."""
+    pairs = swapped.pairs_of(arguments.sources, arguments.out)
+    models = load_models(settings, need=frozenset({"detector", "mesh", "embedder"}))
+    cuts = swapped.shots_of(arguments.out)
+    scored = []
+    for pair in pairs:
+        seen = swapped.look(pair, cuts.get(pair.name, []), models, settings, arguments.samples, arguments.least_px)
+        scored += [score(pair.name, tracklet, frontal_only=arguments.frontal) for tracklet in tracklets_of(seen) if len(tracklet) > 1]
+    threshold = models.embedder.same_person_distance
+    totals = [total(name, [t for t in scored if name in (t.clip, "all")], threshold) for name in (*dict.fromkeys(t.clip for t in scored), "all")]
+    numbers = {"threshold": threshold, "tracklets": [asdict(t) for t in scored], "clips": [asdict(t) for t in totals]}
+    print(json.dumps(numbers, indent=2) if arguments.format == "json" else swap_table(scored, totals))
+    return 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from faceanon.evaluation.detection import RecallRow
 from faceanon.evaluation.shots import CutScore
+from faceanon.evaluation.swap import Total, Tracklet
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -34,3 +35,23 @@ def cut_table(scores: Sequence[CutScore]) -> str:
     """One line a clip."""
     rows = [[s.clip, s.found, len(s.missed), len(s.invented), s.precision, s.recall, s.f1] for s in scores]
     return table(["clip", "found", "missed", "invented", "precision", "recall", "F1"], rows)
+
+
+def swap_table(tracklets: Sequence[Tracklet], totals: Sequence[Total]) -> str:
+    """One line a tracklet, then one a clip. Spreads are of dlib's or whichever embedder looked; the interval is of new less original."""
+    spreads = ("spread original", "new", "new - original", "90 %")
+    head = ("clip", "frames", "to", "px", "sampled", "swapped", "frontal", "swapped", *spreads, "distance", "least")
+    rows = [
+        (t.clip, t.first_frame, t.last_frame, round(t.width_px), t.frames, t.swapped, t.frontal, t.frontal_swapped, *_spreads(t), t.distance, t.least_distance)
+        for t in tracklets
+    ]
+    head_of_clips = ("clip", "tracklets", "frames", "swapped", "frontal", "swapped", *spreads, "larger", "of", "far", "of")
+    rows_of_clips = [
+        (t.clip, t.tracklets, t.frames, t.swapped_share, t.frontal, t.frontal_swapped_share, *_spreads(t), t.larger, t.measured, t.far, t.with_distance)
+        for t in totals
+    ]
+    return table(head, rows) + "\n\n" + table(head_of_clips, rows_of_clips)
+
+
+def _spreads(one: Tracklet | Total) -> tuple[float, float, float, str]:
+    return one.original_spread, one.new_spread, one.new_spread - one.original_spread, f"{one.low:+.3f} {one.high:+.3f}"
