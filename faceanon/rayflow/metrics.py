@@ -96,9 +96,12 @@ class Meter:
     def __init__(self, progress: driver.Progress, record: Record) -> None:
         self._progress, self._record = progress, record
         self._phase, self._left = "", 0
+        self._length_s: dict[str, float] = {}  # of the videos in work, by output
         self._cpu_s: Tally[str] = Tally()
 
     def phase(self, name: str, total: int) -> None:
+        if name == "probe":  # a new wave: what the last one left will not be published
+            self._length_s.clear()
         self._phase, self._left = name, total
         self._record("faceanon_units_left", total, {"phase": name})
         self._progress.phase(name, total)
@@ -131,13 +134,14 @@ class Meter:
     def _done(self, row: Row) -> None:
         self._add("faceanon_frames", row.get("frames", 0), phase=self._phase)
         if self._phase == "probe":
+            self._length_s[row["output_id"]] = row["duration_s"]
             self._add("faceanon_bytes", row["source"]["size"], direction="read")
         if self._phase == "publish":
             self._publish(row)
 
     def _publish(self, row: Row) -> None:
         self._add("faceanon_videos", 1, outcome="published")
-        self._add("faceanon_video_seconds", row["seconds"])
+        self._add("faceanon_video_seconds", self._length_s.pop(row["output_id"]))
         self._add("faceanon_faces", row["tracks"])
         self._add("faceanon_face_frames", row["painted"], method="painted")
         self._add("faceanon_face_frames", row["obscured"], method="obscured")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import botocore.session
+from botocore.model import Shape
 from botocore.validate import ParamValidator
 from command_lines import ours, refusal, strings
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -128,11 +130,16 @@ def _machines(config: dict[str, Any]) -> Iterator[str]:
             yield from (f"{name}: {sentence}" for sentence in check(node_type["node_config"]))
 
 
+@cache
+def _run_instances() -> Shape:
+    """botocore ships the shapes of EC2's calls."""
+    return botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+
+
 def _ec2(node: dict[str, Any]) -> Iterator[str]:
-    """botocore ships the shapes of the RunInstances call; SubnetIds is Ray's, which takes one of them."""
-    shape = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+    """SubnetIds is Ray's, which takes one of them."""
     call = {key: value for key, value in node.items() if key != "SubnetIds"}
-    report = ParamValidator().validate({**call, "MinCount": 1, "MaxCount": 1}, shape)
+    report = ParamValidator().validate({**call, "MinCount": 1, "MaxCount": 1}, _run_instances())
     if report.has_errors():
         yield report.generate_report()
     if node.get("MetadataOptions", {}).get("HttpTokens") != "required":

@@ -131,9 +131,9 @@ def test_repairs_and_cpu_time_add_up():
     """A published row's repairs are counted, and CPU time that only the summary knows is added once."""
     heard = Heard()
     meter = Meter(heard, heard)
-    row = {"kind": "done", "output_id": "o", "source": {"size": 100}, "cpu": {"probe": 1.0}}
+    row = {"kind": "done", "output_id": "o", "duration_s": 4.0, "source": {"size": 100}, "cpu": {"probe": 1.0}}
     counts = {"frames": 9, "tracks": 2, "painted": 7, "obscured": 1, "repairs": 2, "bytes": 90}
-    published = {"kind": "done", "output_id": "o", "seconds": 4.0, **counts, "cpu": {"publish": 2.0}}
+    published = {"kind": "done", "output_id": "o", **counts, "cpu": {"publish": 2.0}}
 
     meter.phase("probe", 1)
     meter.advance(row)
