@@ -18,6 +18,7 @@ from faceanon.core.memory import keep_freed_blocks
 
 JOBS = {
     "anonymize": "replace every face in videos, folders, globs or manifests",
+    "plan": "what a run will cost before it runs; manifests of its shards",
     "query": "ask the ledger a question in SQL",
     "models": "list or fetch the weights that are used",
     "store": "ask a store whether it can keep what the job promises",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -190,3 +190,9 @@ def _current(store: Store, row: dict) -> Current:
 
 def _refused(row: dict) -> Refused:
     return Refused(**_words(row), stage=row["stage"], reason=row["reason"])
+
+
+def nothing() -> Known:
+    """What an empty OUT knows."""
+    empty: Entries[Any] = Entries(to_arrow("videos", []).select(list(_COLUMNS)), dict)
+    return Known(empty, empty)
