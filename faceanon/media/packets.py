@@ -5,6 +5,7 @@ In: an open container. Out: a Listing in order of decoding, from which `to_index
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,13 +31,20 @@ class Listing:
     is_discard: NDArray[np.bool_]  # (P,) cut off by an edit list
     is_corrupt: NDArray[np.bool_]  # (P,) the demuxer knows that bytes are missing
     end_s: Fraction  # end of the last packet of any stream, in seconds
+    pos: NDArray[np.int64]  # (P,) first byte in the file; -1 where the container does not say
+    size: NDArray[np.int64]  # (P,) bytes
 
 
-def list_packets(container, stream, path: Path) -> Listing:
-    """One pass over all packets of the file. Raises SourceTruncated where it breaks off."""
+def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bool] | None = None) -> Listing:
+    """One pass over all packets of the file. Raises SourceTruncated where it breaks off.
+
+    is_here: given where only parts of the file are here; says whether a range of bytes is. A packet that is a hole is a keyframe where
+    the container's index says so, and is then taken for one that depends on nothing before it.
+    """
     codec = stream.codec_context.codec.canonical_name
     look = _Look(codec, nal.length_size(codec, stream.codec_context.extradata))
-    rows: list[tuple[int, int, bool, bool, bool, bool, bool]] = []
+    rows: list[tuple[int, int, bool, bool, bool, bool, bool, int, int]] = []
+    keys = {entry.pos for entry in stream.index_entries if entry.is_keyframe} if is_here else set()
     ends: dict[int, int] = {}
     try:
         for packet in container.demux():
@@ -47,14 +55,17 @@ def list_packets(container, stream, path: Path) -> Listing:
                 ends[packet.stream_index] = max(ends.get(packet.stream_index, time), time + (packet.duration or 0))
             if packet.stream_index == stream.index:
                 pts = NO_PTS if packet.pts is None else packet.pts
-                rows.append((pts, packet.duration or 0, *look.at(packet), packet.is_discard, packet.is_corrupt))
+                place = -1 if packet.pos is None else packet.pos
+                hole = is_here is not None and not is_here(place, place + packet.size)
+                seen = (place in keys, place in keys, False) if hole else look.at(packet)
+                rows.append((pts, packet.duration or 0, *seen, packet.is_discard, packet.is_corrupt, place, packet.size))
     except faults.MediaFault as error:
         raise faults.reading(error, path, f"packet {len(rows)} of the video") from error
-    table = np.array(rows, np.int64).reshape(-1, 7)
+    table = np.array(rows, np.int64).reshape(-1, 9)
     pts, duration = table[:, 0], table[:, 1]
     key, access, hidden, discard, corrupt = (table[:, n].astype(np.bool_) for n in range(2, 7))
     end_s = max((end * container.streams[n].time_base for n, end in ends.items()), default=Fraction(0))
-    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s))
+    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s), table[:, 7], table[:, 8])
 
 
 @dataclass(frozen=True)

@@ -40,20 +40,24 @@ def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     missing = boxes.missing_bytes(path)
     if missing:
         raise SourceTruncated(f"is cut short: {missing}", source=str(path))
-    first = _first_frame(path, plan)
+    first = first_frame(path, plan)
     with opened(path, plan) as container:
         stream = main_video(container, path)
-        _check_limits(container, stream, path, plan)
+        check_limits(container, stream, path, plan)
         listing = list_packets(container, stream, path)
-        _check_complete(container, stream, listing, path)
-        index, stop_pts = _index(listing, stream, path)
-        facts = _facts(path, container, stream, first, index, stop_pts)
-    if facts.duration_s > plan.max_duration_s:
-        raise LimitExceeded(f"lasts {facts.duration_s:.0f} s, more than plan.max_duration_s = {plan.max_duration_s:.0f}", source=str(path))
+        check_complete(container, stream, listing, path)
+        index, stop_pts = index_of(listing, stream, path)
+        facts = facts_of(path, container, stream, first, index, stop_pts)
+    check_duration(facts, path, plan)
     return facts, index
 
 
-def _first_frame(path: Path, plan: PlanSettings) -> _FirstFrame:
+def check_duration(facts: VideoFacts, path: Path, plan: PlanSettings) -> None:
+    if facts.duration_s > plan.max_duration_s:
+        raise LimitExceeded(f"lasts {facts.duration_s:.0f} s, more than plan.max_duration_s = {plan.max_duration_s:.0f}", source=str(path))
+
+
+def first_frame(path: Path, plan: PlanSettings) -> _FirstFrame:
     with opened(path, plan) as container:
         stream = main_video(container, path)
         prepare_decoder(stream)
@@ -76,7 +80,7 @@ def _tag(of_frame: int, of_stream: int) -> int:
     return int(of_frame) if int(of_frame) != 2 else int(of_stream)
 
 
-def _check_limits(container, stream, path: Path, plan: PlanSettings) -> None:
+def check_limits(container, stream, path: Path, plan: PlanSettings) -> None:
     context = stream.codec_context
     if max(context.width, context.height) > plan.max_width_px:
         raise LimitExceeded(f"is {context.width} x {context.height} px, more than plan.max_width_px = {plan.max_width_px}", source=str(path))
@@ -84,7 +88,7 @@ def _check_limits(container, stream, path: Path, plan: PlanSettings) -> None:
         raise LimitExceeded(f"holds {len(container.streams)} streams, more than plan.max_streams = {plan.max_streams}", source=str(path))
 
 
-def _check_complete(container, stream, listing: Listing, path: Path) -> None:
+def check_complete(container, stream, listing: Listing, path: Path) -> None:
     """Raises SourceTruncated where the container promises more than the file holds."""
     if not len(listing.pts):
         raise SourceTruncated("holds no packet of its video", source=str(path))
@@ -110,7 +114,7 @@ def _promised_end_s(container, stream) -> Fraction:
     return Fraction(start + container.duration, av.time_base)
 
 
-def _index(listing: Listing, stream, path: Path) -> tuple[PacketIndex, int]:
+def index_of(listing: Listing, stream, path: Path) -> tuple[PacketIndex, int]:
     """The index and the first pts after the last frame."""
     index = to_index(listing)
     if _reorders_without_times(stream):
@@ -150,7 +154,7 @@ def frame_step(stream) -> int:
     return max(1, round(1 / rate / stream.time_base))
 
 
-def _facts(path: Path, container, stream, first: _FirstFrame, index: PacketIndex, stop_pts: int) -> VideoFacts:
+def facts_of(path: Path, container, stream, first: _FirstFrame, index: PacketIndex, stop_pts: int) -> VideoFacts:
     context = stream.codec_context
     order = _FIELD_ORDERS.get(context.field_order, "unknown")
     if order == "unknown":
