@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -145,3 +146,39 @@ def test_repairs_and_cpu_time_add_up():
     assert heard.totals["faceanon_video_seconds",] == 4.0
     assert {key[1]: value for key, value in heard.totals.items() if key[0] == "faceanon_cpu_seconds"} == {"probe": 1.0, "publish": 2.0, "ledger": 0.5}
     assert (heard.totals["faceanon_bytes", "read"], heard.totals["faceanon_bytes", "written"]) == (100, 90)
+
+
+DASHBOARD = json.loads((TESTS.parent / "manifests/grafana/faceanon.json").read_text())
+WORDS = {"sum", "max", "rate", "increase", "by", "le", "time", "histogram_quantile", "m"}
+
+
+def unknown_words(dashboard: dict) -> set[str]:
+    """What the dashboard's queries name that no run exposes: metrics, labels and, behind a label, its metric."""
+    known = {name: set(m.labels) for m in METRICS for name in ((f"{m.exposed}_bucket",) if m.kind == "histogram" else (m.exposed,))}
+    found = set()
+    for panel in dashboard["panels"]:
+        for expression in (target["expr"] for target in panel["targets"]):
+            asked = set(re.findall(r"ray_\w+", expression))
+            labels = {word for name in asked for word in known.get(name, ())}
+            others = set(re.findall(r"[a-zA-Z_]\w*", re.sub(r'"[^"]*"|ray_\w+|\[\d+m\]', "", expression)))
+            found |= (asked - known.keys()) | (others - labels - WORDS)
+    return found
+
+
+def test_the_dashboard_asks_for_what_there_is():
+    """Every metric and label that a panel queries is exposed, every metric is shown, and every query closes its brackets."""
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+    assert unknown_words(DASHBOARD) == set()
+    assert [m.name for m in METRICS if not any(re.search(rf"\b{m.exposed}(_bucket)?\b", query) for query in queries)] == []
+    assert all(query.count(left) == query.count(right) for query in queries for left, right in ("()", "[]", "{}"))
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+@pytest.mark.parametrize(("word", "wrong"), [("ray_faceanon_repairs_total", "ray_faceanon_repair_total"), ("stage", "stages")])
+def test_a_misspelt_query_is_caught(word, wrong):
+    """A metric or a label that nothing exposes would show an empty panel; it is named."""
+    text = json.dumps(DASHBOARD)
+    assert word in text
+
+    assert unknown_words(json.loads(re.sub(rf"\b{word}\b", wrong, text))) == {wrong}
