@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Job:
 
     home: Path
     archive: str
-    key: Path
+    key: Path | None  # None: FACEANON_KEY in the environment
     out: str = ""
     options: tuple[str, ...] = ("--engine", "blur", "--segment-seconds", "0.8")
     settings: dict[str, dict] = field(default_factory=dict)
@@ -61,17 +62,21 @@ class Job:
 
     def start(self, *options: str, plan: list[dict] | None = None, clock_s: float = 0.0, ray: str = "") -> subprocess.Popen:
         """The command, as a process; on the Ray at address `ray`, else --local."""
-        tables = {"detect": {"width_px": 192}, **self.settings, "run": {"scratch_dir": str(self.scratch), **self.settings.get("run", {})}}
-        lines = [line for name, table in tables.items() for line in (f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()))]
-        (self.home / "settings.toml").write_text("\n".join(lines))
-        where = () if ray else ("--local",)
-        command = [sys.executable, str(JOB), self.archive, "--output", self.out, "--key-file", str(self.key), "--settings", str(self.home / "settings.toml")]
-        command += ["--no-progress", "--format", "json", *self.options, *where, *options]
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "FAULT_PLAN": json.dumps(plan or []), "FAULT_FOLDER": str(self.faults), **self.environment}
+        command, environment = self.command(*options, plan=plan, on_ray=bool(ray))
         environment |= {"FAULT_CLOCK_S": str(clock_s)} if clock_s else {}
         environment |= {"RAY_ADDRESS": ray} if ray else {}
         with (self.home / "out.txt").open("wb") as out, (self.home / "err.txt").open("wb") as err:
-            return subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+            return subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **environment})
+
+    def command(self, *options: str, plan: list[dict] | None = None, on_ray: bool = False) -> tuple[list[str], dict[str, str]]:
+        """What to run, and in which environment beside the usual one."""
+        tables = {"detect": {"width_px": 192}, **self.settings, "run": {"scratch_dir": str(self.scratch), **self.settings.get("run", {})}}
+        lines = [line for name, table in tables.items() for line in (f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()))]
+        (self.home / "settings.toml").write_text("\n".join(lines))
+        command = [sys.executable, str(JOB), self.archive, "--output", self.out, "--settings", str(self.home / "settings.toml")]
+        command += ["--key-file", str(self.key)] if self.key else []
+        command += ["--no-progress", "--format", "json", *self.options, *(() if on_ray else ("--local",)), *options]
+        return command, {"RAY_AUTH_MODE": "disabled", "FAULT_PLAN": json.dumps(plan or []), "FAULT_FOLDER": str(self.faults), **self.environment}
 
     def finish(self, process: subprocess.Popen) -> dict:
         """Its summary, or {"exit_code"} where it printed none; "stderr" holds what it said."""
@@ -94,16 +99,15 @@ class Job:
 
     def attempt(self, phase: str) -> dict:
         """Who works on a unit of a phase now; {} where nobody does."""
-        for path in sorted(Path(self.out).glob(f".work/attempts/*/{phase}/*.[0-9]")):
-            try:
-                return json.loads(path.read_text())
-            except (FileNotFoundError, json.JSONDecodeError):
-                continue
-        return {}
+        return next(iter(self.attempts(phase)), {})
 
-    def has(self, pattern: str) -> Callable[[], bool]:
-        """Whether a file below OUT (a local one) matches."""
-        return lambda: any(Path(self.out).glob(pattern))
+    def attempts(self, phase: str) -> list[dict]:
+        """Everybody who works on a unit of a phase now."""
+        found = []
+        for path in sorted(Path(self.out).glob(f".work/attempts/*/{phase}/*.[0-9]")):
+            with suppress(FileNotFoundError, json.JSONDecodeError):
+                found.append(json.loads(path.read_text()))
+        return found
 
 
 def wait_until(there: Callable[[], object], process: subprocess.Popen | None = None) -> None:

@@ -67,6 +67,11 @@ class RayNodes:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_process(self, attempt: dict) -> None:
+        """kill -9 of the worker that an attempt's record names."""
+        with suppress(ProcessLookupError):
+            os.kill(attempt["pid"], signal.SIGKILL)
+
     def _start(self, where: list[str], cpus: int, environment: dict[str, str]) -> subprocess.Popen:
         ports = [f"--{name}={port}" for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)]
         log = self.folder / f"node-{len(self._processes)}.txt"

@@ -1,0 +1,74 @@
+"""Nodes that are lost and nodes that come, and nodes that cannot see the keystore: several raylets on this machine."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+from support.fault_runs import Job, assert_whole, wait_until
+from support.faults import met
+from support.ray_nodes import RayNodes
+
+from faceanon.ledger.query import query
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+SLOW = {"on": "detect", "how": "slow"}
+
+
+def nodes_at_work(job: Job, phase: str) -> set[str]:
+    """The nodes that have begun a unit of a phase."""
+    return {a["node"] for a in job.attempts(phase)}
+
+
+def test_a_node_that_is_lost(job, quiet):
+    """The raylet of the second node is killed while both render: the first one ends the work alone, and nothing is held against the segments."""
+    with RayNodes(1) as nodes:
+        second = nodes.add(1)
+        process = job.start(ray=nodes.address, plan=[SLOW])
+        wait_until(lambda: len(nodes_at_work(job, "analyze")) == 2, process)
+        nodes.kill_raylet(second)
+
+        summary = job.finish(process)
+
+    assert_whole(job, quiet, summary)
+
+
+@pytest.mark.long
+def test_a_node_that_comes_in_its_place(job, quiet):
+    """A node is lost, another one joins, and it works on the same run."""
+    with RayNodes(1) as nodes:
+        second = nodes.add(1)
+        process = job.start(ray=nodes.address, plan=[SLOW])
+        wait_until(lambda: len(nodes_at_work(job, "analyze")) == 2, process)
+        before = nodes_at_work(job, "analyze")
+        nodes.kill_raylet(second)
+        nodes.add(1)
+        came = []
+        wait_until(lambda: came.extend(nodes_at_work(job, "redact") | nodes_at_work(job, "publish")) or set(came) - before, process)
+
+        summary = job.finish(process)
+
+    assert_whole(job, quiet, summary)
+
+
+def test_every_node_must_see_the_keystore(job, quiet, tmp_path):
+    """A second node with another home and without FACEANON_KEY stops the run before any work, with exit 2 and the node's name; with the key it takes part."""
+    key = "base64:" + base64.b64encode(quiet.key.read_bytes()).decode()
+    with RayNodes(1, environment={"FACEANON_KEY": key}) as nodes:
+        bare = nodes.add(1, FACEANON_KEY="", HOME=str(tmp_path / "nobody"), XDG_CONFIG_HOME="")
+        job.key, job.environment = None, {"FACEANON_KEY": key}
+        refused = job.run(ray=nodes.address)
+        nodes.stop(bare)
+        nodes.add(1)
+        time.sleep(1)
+
+        summary = job.run(ray=nodes.address)
+
+    assert refused["exit_code"] == 2
+    assert "node " in refused["stderr"]
+    assert "keystore" in refused["stderr"]
+    assert not met(job.faults)
+    assert_whole(job, quiet, summary)
+    assert query(job.out, "SELECT count(*) AS n FROM runs WHERE published > 0").to_pylist() == [{"n": 1}]
