@@ -20,7 +20,7 @@ JOBS = {
     "anonymize": "replace every face in videos, folders, globs or manifests",
     "plan": "what a run will cost before it runs; manifests of its shards",
     "query": "ask the ledger a question in SQL",
-    "models": "list or fetch the weights that are used",
+    "models": "list, fetch or mirror the weights that are used",
     "store": "ask a store whether it can keep what the job promises",
     "settings": "print every setting with its default and meaning",
     "samples": "make the sample archive of synthetic people",
