@@ -9,6 +9,8 @@ import pytest
 import yaml
 from kubernetes_rules import FOLDER, load, name_of, problems
 
+from faceanon.core import settings
+
 OBJECTS = load()
 RAY = "RayCluster faceanon"
 HEAD = "spec/headGroupSpec"
@@ -53,6 +55,18 @@ def test_the_kustomization_names_every_file():
     files = {path.name for path in Path(FOLDER).glob("*.yaml")} - {"kustomization.yaml", "rayjob.yaml"}
 
     assert sorted(listed) == sorted(files)
+
+
+def test_the_settings_fit_the_nodes(tmp_path):
+    """The program takes the settings, and a node whose actors all fill their scratch still has its disk."""
+    text = next(entry["data"]["settings.toml"] for entry in OBJECTS if "settings.toml" in entry.get("data", {}))
+    (tmp_path / "settings.toml").write_text(text)
+    scratch_gb = settings.load(tmp_path / "settings.toml").run.scratch_gb
+
+    for group in next(entry for entry in OBJECTS if name_of(entry) == RAY)["spec"]["workerGroupSpecs"]:
+        limits, volumes = group["template"]["spec"]["containers"][0]["resources"]["limits"], group["template"]["spec"]["volumes"]
+        disk_gib = next(int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) for volume in volumes if volume["name"] == "scratch")
+        assert scratch_gb * 1e9 * int(limits["cpu"]) <= disk_gib * 2**30 < int(limits["ephemeral-storage"].removesuffix("Gi")) * 2**30
 
 
 MISTAKES = [
