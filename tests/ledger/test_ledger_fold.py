@@ -182,6 +182,29 @@ def _fold_at(root: str, start) -> None:
     fold(root, open_store(root))
 
 
+def test_processes_that_fold_in_small_steps_double_nothing(root, store):
+    """The same with twenty records, of which each version of a table takes two: the two processes meet again and again."""
+    for number in range(18):
+        commit_published(store, cases.published(f"{number}.mp4", settings=BLUR if number % 2 else None))
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    folders = [context.Process(target=_fold_in_steps, args=(root, start)) for _ in range(2)]
+    for folder in folders:
+        folder.start()
+    for folder in folders:
+        folder.join(120)
+
+    assert [f.exitcode for f in folders] == [0, 0]
+    assert counts(root) == {**COUNTS, "videos": 21, "outputs": 20, "segments": 40, "shots": 40, "tracks": 60, "verdicts": 20, "commits": 21}
+    assert fold(root, store) == FoldReport()
+
+
+def _fold_in_steps(root: str, start) -> None:
+    folding._READ = folding._WRITE_RECORDS = 2
+    start.wait(60)
+    fold(root, open_store(root))
+
+
 def test_tables_are_read_without_python(root, store):
     """No thread of a scan may need the interpreter: one that did while it ended aborted the process in 5 of 36 tries."""
     fold(root, store)
