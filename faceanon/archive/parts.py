@@ -49,6 +49,9 @@ class PartFile:
                     file.write(self._get(at, min(stop, at + _GET_BYTES)))
         self.held = tuple(joined([*self.held, *missing], 0))
 
+    def held_bytes(self) -> int:
+        return sum(stop - start for start, stop in self.held)
+
     def fingerprint(self, ranges: Iterable[Range]) -> str:
         """What stands for the content until it is read whole: size, version and the digest of these ranges."""
         total = hashlib.sha256()

@@ -54,14 +54,18 @@ class Scratch:
 
     def check(self, wanted_bytes: int = 0, *, source: str = "") -> None:
         """Raises LimitExceeded where `wanted_bytes` can never fit, StoreUnavailable where there is no room just now."""
-        if wanted_bytes > self.limit_bytes:
-            raise LimitExceeded(f"needs {wanted_bytes} bytes of scratch, the limit is {self.limit_bytes} (run.scratch_gb)", source=source)
+        self.check_ever(wanted_bytes, source=source)
         used = self.used_bytes()
         if used + wanted_bytes > self.limit_bytes:
             raise StoreUnavailable(f"scratch is full: {used} of {self.limit_bytes} bytes used, {wanted_bytes} more wanted", source=source)
         free = shutil.disk_usage(self.base).free
         if wanted_bytes > free:
             raise StoreUnavailable(f"the disk under {self.base} has {free} bytes left, {wanted_bytes} are wanted", source=source)
+
+    def check_ever(self, wanted_bytes: int, *, source: str = "") -> None:
+        """Raises LimitExceeded where `wanted_bytes` can never fit."""
+        if wanted_bytes > self.limit_bytes:
+            raise LimitExceeded(f"needs {wanted_bytes} bytes of scratch, the limit is {self.limit_bytes} (run.scratch_gb)", source=source)
 
 
 def default_base() -> Path:
@@ -133,7 +137,9 @@ def _start_time(pid: int) -> int:
 
 
 def _size(path: Path) -> int:
+    """What a file takes; less than its size where it has holes."""
     try:
-        return path.lstat().st_size
+        status = path.lstat()
+        return min(status.st_size, status.st_blocks * 512)
     except FileNotFoundError:
         return 0

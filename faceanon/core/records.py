@@ -41,12 +41,21 @@ class SourceItem:
 
 @dataclass(frozen=True)
 class SourceVersion:
-    """Which bytes were read: size, the store's version word (etag, or mtime in ns on disk) and the digest of the content."""
+    """Which bytes were read: size, the store's version word (etag, or mtime in ns on disk) and the digest of the content.
+
+    fingerprint: of an object that is read in parts, what stands for its content until it is read whole, to be published; then sha256 is "".
+    """
 
     uri: str
     size: int
     version: str
     sha256: str
+    fingerprint: str = ""
+
+    @property
+    def content(self) -> str:
+        """What ids are made of."""
+        return self.fingerprint or self.sha256
 
 
 # ------------------------------------------------------------------------------------------------------------------ media

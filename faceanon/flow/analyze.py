@@ -24,7 +24,7 @@ def run(context: Context, unit: Row) -> Row:
     segment = plan.segments[unit["segment_no"]]
     watch = Stopwatch()
     models = context.models(*MODELS)
-    pictures = read_pictures(context.source(plan.source), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
+    pictures = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),

@@ -12,21 +12,23 @@ import logging
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from faceanon import __version__
-from faceanon.archive.fetch import open_source
+from faceanon.archive.fetch import open_whole, resume_part
+from faceanon.archive.parts import PartFile
 from faceanon.archive.scratch import Scratch, sweep
 from faceanon.archive.store import allow, open_store, version_of
+from faceanon.core.errors import SourceChanged
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
-from faceanon.core.records import SourceVersion, VideoPlan, VideoRegions
+from faceanon.core.records import Segment, SourceVersion, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings, from_table
-from faceanon.flow import layout
+from faceanon.flow import layout, parts
 from faceanon.flow.host import Host, OneProcess
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.sealed import load_regions
@@ -36,6 +38,8 @@ from faceanon.models.catalog import Models, load_models
 from faceanon.models.device import choose
 
 log = logging.getLogger("faceanon")
+
+_PART_SHARE = 0.5  # of scratch, that one source's parts may fill before they are fetched anew
 
 Loader = Callable[..., Models]  # (settings, need=...), as catalog.load_models
 
@@ -86,7 +90,8 @@ class Context:
         allow(spec.settings.store)
         self._models: dict[str, Any] = {}
         self._regions: tuple[str, VideoRegions] | None = None
-        self._source: tuple[SourceVersion, Path] | None = None  # the last one, since segments of one video tend to follow each other
+        self._source: tuple[SourceVersion, Path, str] | None = None  # the last one, since segments of one video tend to follow each other
+        self._part: tuple[SourceVersion, PartFile] | None = None  # likewise, of a source that is read in parts
 
     @cached_property
     def out(self) -> Store:
@@ -124,8 +129,34 @@ class Context:
         if self._source is not None and self._source[0] == source and version_of(source.uri) == (source.size, source.version):
             return self._source[1]
         self._drop_source()
-        self._source = (source, open_source(source, self.scratch))
+        self._source = (source, *open_whole(source, self.scratch))
         return self._source[1]
+
+    def segment_source(self, plan: VideoPlan, segment: Segment, lookahead: int = 0) -> Path:
+        """The same, but of a large object only what decoding this segment reads need be there; the rest is zeros."""
+        if not plan.source.fingerprint or (self._source is not None and self._source[0] == plan.source):
+            return self.source(plan.source)
+        part = self._opened_part(plan.source)
+        parts.fetch_segment(part, plan.facts, segment, lookahead)
+        return part.path
+
+    def proven(self, plan: VideoPlan) -> VideoPlan:
+        """The plan with the digest of all its source's bytes. Of an object that was read in parts it is known only now that it is read whole."""
+        if plan.source.sha256:
+            return plan
+        self.source(plan.source)
+        return replace(plan, source=replace(plan.source, sha256=self._source[2] if self._source else ""))
+
+    def _opened_part(self, source: SourceVersion) -> PartFile:
+        """What was fetched for earlier segments stays, up to a share of scratch. Raises SourceChanged."""
+        known = self._part is not None and self._part[0] == source and version_of(source.uri) == (source.size, source.version)
+        if self._part is None or not known or self._part[1].held_bytes() > self.scratch.limit_bytes * _PART_SHARE:
+            self._drop_source()
+            part = resume_part(source, self.scratch)
+            if parts.opened(part, self.settings.plan) != source.fingerprint:
+                raise SourceChanged("differs from what was planned", source=source.uri)
+            self._part = (source, part)
+        return self._part[1]
 
     def discard(self, path: Path) -> None:
         """Remove a file of this process's scratch; a source that is used in place stays."""
@@ -136,8 +167,9 @@ class Context:
         """After a unit: nothing of it stays in scratch but the source, which the next one may need."""
         if "scratch" not in self.__dict__:
             return
+        kept = {self._source[1] if self._source else None, self._part[1].path if self._part else None}
         for path in self.scratch.path.iterdir():
-            if self._source is None or path != self._source[1]:
+            if path not in kept:
                 path.unlink(missing_ok=True)
 
     def renew(self) -> None:
@@ -151,6 +183,9 @@ class Context:
         if self._source is not None:
             self.discard(self._source[1])
             self._source = None
+        if self._part is not None:
+            self.discard(self._part[1].path)
+            self._part = None
 
     def regions(self, output_id: str) -> VideoRegions:
         """What is painted in a video, as it was first decided; kept for its next segment, since a long video's are large."""
@@ -162,7 +197,7 @@ class Context:
         return from_json(VideoPlan, json.loads(self.work.read(layout.plan(output_id))))
 
     def close(self) -> None:
-        self._source = None
+        self._source = self._part = None
         if "scratch" in self.__dict__:
             self.__dict__.pop("scratch").close()
         sweep(self._scratch_base)  # workers that died in the last phase, too

@@ -1,30 +1,32 @@
-"""Step 1, per source: read it once for its digest and its packets, and lay down the plan of its segments."""
+"""Step 1, per source: read it once for its digest and its packets, or a large object's index alone, and lay down the plan of its segments."""
 
 from __future__ import annotations
 
 import json
+import logging
 
-from faceanon.archive.fetch import fetch_source
+from faceanon.archive.fetch import begin_part, fetch_source
+from faceanon.core.errors import SourceTruncated, SourceUnreadable
 from faceanon.core.ids import output_id, video_id
 from faceanon.core.jsonable import from_json, to_json
-from faceanon.core.records import SourceItem, VideoPlan
-from faceanon.flow import layout
+from faceanon.core.records import PacketIndex, SourceItem, SourceVersion, VideoFacts, VideoPlan
+from faceanon.flow import layout, parts
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.identity.keystore import scope_name
 from faceanon.media.probe import probe
 from faceanon.media.segments import plan_segments
 
+log = logging.getLogger("faceanon")
+
+Looked = tuple[SourceVersion, VideoFacts, PacketIndex]
+
 
 def run(context: Context, unit: Row) -> Row:
     """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, longest_s (of a segment), frames, duration_s."""
     item = from_json(SourceItem, unit["item"])
-    path, source = fetch_source(item.uri, context.scratch)
-    try:
-        facts, index = probe(path, context.settings.plan)
-    finally:
-        context.discard(path)
-    video = video_id(item.name, source.sha256)
+    source, facts, index = _of_parts(context, item) or _of_whole(context, item)
+    video = video_id(item.name, source.content)
     scope = scope_name(context.settings, item, video)
     output = output_id(video, context.settings.digest(), context.keystore.keystore_id, scope)
     plan = VideoPlan(video, item, source, facts, plan_segments(video, facts, index, context.settings.plan))
@@ -39,6 +41,30 @@ def run(context: Context, unit: Row) -> Row:
         "duration_s": facts.duration_s,
         "source": to_json(source),
     }
+
+
+def _of_parts(context: Context, item: SourceItem) -> Looked | None:
+    """A large object, of which only the index and some keyframes are read; None where it must be read whole, to be judged too."""
+    part = begin_part(item.uri, context.scratch, context.settings.store.whole_mb * 1e6)
+    if part is None:
+        return None
+    try:
+        fingerprint = parts.opened(part, context.settings.plan)
+        found = parts.probed(part, context.settings.plan) if fingerprint else None
+        return (part.as_version(fingerprint), *found) if found else None
+    except (SourceTruncated, SourceUnreadable) as error:
+        log.info("%s: read whole: %s", item.uri, error.reason)
+        return None
+    finally:
+        context.discard(part.path)
+
+
+def _of_whole(context: Context, item: SourceItem) -> Looked:
+    path, source = fetch_source(item.uri, context.scratch)
+    try:
+        return (source, *probe(path, context.settings.plan))
+    finally:
+        context.discard(path)
 
 
 def _seconds(frames: int, plan: VideoPlan) -> float:

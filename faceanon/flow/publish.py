@@ -40,7 +40,8 @@ def run(context: Context, unit: Row) -> Row:
         scope = scope_name(context.settings, plan.item, plan.video_id)
         models = model_rows(context.settings)
         record = publication(
-            plan, verified, regions, analysis, staged, context.spec.run, context.settings, scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts
+            context.proven(plan), verified, regions, analysis, staged, context.spec.run, context.settings,
+            scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts,
         )
         context.source(plan.source)  # once more: what was rendered is still what is there
         _commit(context, record)

@@ -54,7 +54,7 @@ def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegio
     if reason:
         staged = _render(context, output_id, plan, regions, segment, own, reason, digest, watch)
     else:
-        sha256, size = copied_digest(context.source(plan.source), plan.facts, segment)
+        sha256, size = copied_digest(context.segment_source(plan, segment), plan.facts, segment)
         staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", sha256, size, segment.num_frames, attempt=context.attempt)
     try:
         context.work.create(record, json.dumps(to_json(staged)).encode())
@@ -90,7 +90,7 @@ def _render(
     began_s = time.process_time()
     engine = _engine(context, regions, own, watch)
     path = context.scratch.file(".nut")
-    reader = read_pictures(context.source(plan.source), plan.facts, segment)
+    reader = read_pictures(context.segment_source(plan, segment), plan.facts, segment)
     source = watch.each("decode", reader)
     frames = 0
     kept = KeptFaces(own)

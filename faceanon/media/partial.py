@@ -24,13 +24,13 @@ from faceanon.media.source import main_video, opened
 Range = tuple[int, int]  # first byte, first byte after
 
 HEAD_BYTES = 4 << 20  # fetched first: the index, where it is in front, and what FFmpeg reads to know its streams
-_TAIL_BYTES = 64 << 20  # from the end of the media to the end of the file, if not longer, in one go
+_TAIL_BYTES = 64 << 20  # what follows the media, if it is not longer, comes in one go: it is the index, as a rule
 _BOX_BYTES = 1 << 16
 _MOST_INDEX_BYTES = 512 << 20
 _MOST_BOXES = 64
 _FIRST_PACKETS = 40  # that FFmpeg and a decoder with 16 threads read before the first frame comes out
 _OTHER_FIRST_BYTES = 1 << 19  # of each other stream
-_MORE_PACKETS = 40  # that a decoder wants beyond the last frame that is asked for
+_MORE_PACKETS = 32  # that a decoder with 16 threads, and 16 frames to reorder, wants beyond the last frame that is asked for
 _CODECS = frozenset({"h264", "hevc", "av1"})  # VP8 and VP9 say in each packet whether it is shown
 _KNOWN_BOXES = frozenset({b"ftyp", b"free", b"skip", b"wide", b"uuid", b"mdat", b"moov", b"udta", b"meta", b"pnot", b"prfl", b"PICT"})
 
@@ -73,13 +73,14 @@ def index_look(path: Path, held: Sequence[Range]) -> Look:
     size = path.stat().st_size
     if missing([(0, min(size, HEAD_BYTES))], held):
         return Look(wanted=((0, min(size, HEAD_BYTES)),))
-    place, at = None, 0
+    place, at, after_media = None, 0, False
     with path.open("rb") as file:
         for _ in range(_MOST_BOXES):
             if at + 8 > size:
                 break
             if missing([(at, min(size, at + 16))], held):
-                return Look(wanted=((at, size if size - at <= _TAIL_BYTES else at + _BOX_BYTES),))
+                is_tail = after_media and size - at <= _TAIL_BYTES
+                return Look(wanted=((at, size if is_tail else min(size, at + _BOX_BYTES)),))
             file.seek(at)
             head = file.read(16)
             length = int.from_bytes(head[8:16], "big") if head[:4] == b"\0\0\0\1" else int.from_bytes(head[:4], "big") or size - at
@@ -87,6 +88,7 @@ def index_look(path: Path, held: Sequence[Range]) -> Look:
                 return Look(whole=True)  # fragments, junk, or a file that ends too soon
             if head[4:8] == b"moov":
                 place = (at, at + length)
+            after_media = after_media or head[4:8] == b"mdat"
             at += length
         if place is None or at + 8 <= size or place[1] - place[0] > _MOST_INDEX_BYTES:
             return Look(whole=True)
