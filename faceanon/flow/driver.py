@@ -16,15 +16,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from faceanon.archive.plan import Requested
+from faceanon.core.errors import StoreError, StoreUnavailable
+from faceanon.core.ids import digest
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
-from faceanon.flow import analyze, layout, link, probe, publish, redact
+from faceanon.flow import analyze, layout, link, others, probe, publish, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row, Step
 from faceanon.flow.request import Work
@@ -32,6 +34,10 @@ from faceanon.ledger.commit import commit_quarantined
 from faceanon.ledger.fold import fold
 from faceanon.ledger.records import quarantine
 from faceanon.ledger.runs import write_summary
+
+BYTES_A_SECOND = 250_000  # of a video of few bits, to guess from its size how long it may take to read
+
+ROUNDS, PAUSE_S = 5, 2.0  # tries at videos that another run clears away meanwhile, s between them
 
 STEPS: dict[str, Step] = {"probe": probe.run, "analyze": analyze.run, "link": link.run, "redact": redact.run, "publish": publish.run}
 
@@ -71,6 +77,8 @@ class Tally:
     cpu_s: Counter[str] = field(default_factory=Counter)
     detected_frames: int = 0
     people: int = 0
+    vanished: dict[str, str] = field(default_factory=dict)  # of the wave: names whose half-made work another run has cleared away
+    again: bool = False  # the wave is asked for again
 
     def balances(self) -> bool:
         return self.requested == self.published + len(self.unchanged) + len(self.quarantined)
@@ -86,14 +94,19 @@ def run(context: Context, executor: Executor, work: Work, progress: Progress) ->
     """Everything in `work`, wave by wave; returns the summary that is also written to OUT/runs/. Nothing is raised for a bad video."""
     run_id = context.spec.run.run_id
     write_summary(context.out, run_id, {"state": "running", "out": context.spec.out_uri, "requested": work.requested}, context.spec.run)
+    others.mark(context)
     try:
         return _run(context, executor, work, progress)
     except BaseException as error:
         state = {"state": "failed", "ended_at": _now(), "reason": f"{type(error).__name__}: {error}", "out": context.spec.out_uri, "requested": work.requested}
-        write_summary(context.out, run_id, state, context.spec.run)
+        with suppress(StoreError):  # it may be what ends the run
+            write_summary(context.out, run_id, state, context.spec.run)
+        if isinstance(error, StoreUnavailable):
+            raise StoreUnavailable(f"{error.reason}; the run stops here, nothing of it is lost, and the same command takes it up", source=error.source) from error
         raise
     finally:
-        context.work.delete_tree(layout.attempts(run_id))
+        with suppress(StoreError):
+            context.work.delete_tree(layout.attempts(run_id))
 
 
 def _run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
     behind: list[str] = []
     folded_s = time.monotonic()
     for wave in _waves(work.new, context.settings.identity.scope, context.settings.run.wave_videos):
-        _wave(context, executor, wave, work, progress, tally)
+        _settle(context, executor, wave, work, progress, tally)
         behind += [wanted.item.name for wanted in wave]
         if len(behind) >= _FOLD_VIDEOS or time.monotonic() - folded_s >= _FOLD_S:
             _fold(context, tally, behind)
@@ -116,6 +129,7 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
     summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
     fold(context.out.root, context.out)
+    others.clear(context, [wanted.item.name for wanted in work.new])
     return summary
 
 
@@ -145,10 +159,25 @@ def _waves(items: Sequence[Requested], scope: str, size: int) -> Iterator[list[R
             yield group[start : start + step]
 
 
+def _settle(context: Context, executor: Executor, wave: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
+    """The wave, and again those of its videos that another run has worked on at the same time, until each is decided by one of the two."""
+    tally.vanished = {wanted.item.name: "" for wanted in wave}
+    for round_no in range(ROUNDS):
+        names, tally.vanished, tally.again = set(tally.vanished), {}, round_no > 0
+        _wave(context, executor, [wanted for wanted in wave if wanted.item.name in names], work, progress, tally)
+        if not tally.vanished:
+            return
+        time.sleep(PAUSE_S * round_no)
+    for wanted in wave:
+        if wanted.item.name in tally.vanished:
+            _refuse(context, tally, [Quarantined(wanted.item, "", "publish", tally.vanished[wanted.item.name], None)])
+
+
 def _wave(context: Context, executor: Executor, wanted: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
     alive: dict[str, Row] = {}
-    for row in _phase(context, executor, "probe", [_probe_unit(w, number) for number, w in enumerate(wanted)], progress, tally):
-        if row["output_id"] in work.shown:  # the same bytes under a new date: nothing new to publish
+    for row in _phase(context, executor, "probe", [_probe_unit(w) for w in wanted], progress, tally):
+        if row["output_id"] in work.shown or (tally.again and others.published_meanwhile(context, row["name"], row["output_id"])):
+            # the same bytes under a new date, or another run was quicker: nothing new to publish
             tally.unchanged.append(row["name"])
             context.work.delete_tree(layout.video_folder(row["output_id"]))
         else:
@@ -159,32 +188,43 @@ def _wave(context: Context, executor: Executor, wanted: list[Requested], work: W
     scopes: dict[str, list[str]] = {}
     for output, row in sorted(alive.items()):
         scopes.setdefault(row["scope_name"], []).append(output)
-    units = [{"unit_id": f"scope-{n:07d}", "name": s, "scope_name": s, "output_ids": outputs} for n, (s, outputs) in enumerate(sorted(scopes.items()))]
+    units = [_scope_unit(scope, outputs, alive) for scope, outputs in sorted(scopes.items())]
     for row in _phase(context, executor, "link", units, progress, tally, alive):
         tally.people += row["people"]
     segments = [(row, number) for _, row in sorted(alive.items()) for number in range(row["segments"])]
     list(_phase(context, executor, "redact", [_segment_unit(row, n) for row, n in segments], progress, tally, alive))
-    units = [{"unit_id": output, "name": row["name"], "output_id": output, "item": row["item"]} for output, row in sorted(alive.items())]
+    units = [{"unit_id": output, "name": row["name"], "output_id": output, "item": row["item"], "seconds": row["duration_s"]} for output, row in sorted(alive.items())]
     for row in _phase(context, executor, "publish", units, progress, tally, alive):
         tally.publish({**row, "duration_s": alive[row["output_id"]]["duration_s"]})
         context.work.delete_tree(layout.video_folder(row["output_id"]))
 
 
-def _probe_unit(wanted: Requested, number: int) -> Row:
+def _probe_unit(wanted: Requested) -> Row:
     source = SourceVersion(wanted.item.uri, wanted.size, wanted.version, "")
-    return {"unit_id": f"item-{number:07d}", "name": wanted.item.name, "item": to_json(wanted.item), "source": to_json(source)}
+    seconds = wanted.size / BYTES_A_SECOND
+    return {"unit_id": _unit_id(wanted.item.name), "name": wanted.item.name, "item": to_json(wanted.item), "source": to_json(source), "seconds": seconds}
+
+
+def _unit_id(name: str) -> str:
+    """One for a name in all waves of a run, since attempts are counted by it."""
+    return digest("unit", name)[:32]
 
 
 def _segment_unit(row: Row, number: int) -> Row:
-    return {"unit_id": f"{row['output_id']}-{number:06d}", "name": row["name"], "output_id": row["output_id"], "segment_no": number}
+    return {"unit_id": f"{row['output_id']}-{number:06d}", "name": row["name"], "output_id": row["output_id"], "segment_no": number, "seconds": row["longest_s"]}
+
+
+def _scope_unit(scope: str, outputs: list[str], alive: dict[str, Row]) -> Row:
+    seconds = sum(alive[output]["duration_s"] for output in outputs)
+    return {"unit_id": _unit_id(scope), "name": scope, "scope_name": scope, "output_ids": outputs, "seconds": seconds}
 
 
 def _phase(
     context: Context, executor: Executor, phase: str, units: list[Row], progress: Progress, tally: Tally, alive: dict[str, Row] | None = None
 ) -> Iterator[Row]:
-    """One phase over its units; the rows that went well. What failed is quarantined, and its video leaves `alive`."""
+    """One phase over its units; the rows that went well. What failed is quarantined, unless another run has published it, and its video leaves `alive`."""
     progress.phase(phase, len(units))
-    failures: dict[str, tuple[Row, str, str]] = {}
+    failures: dict[str, tuple[Row, Row]] = {}
     for row in executor.map(phase, units) if units else ():
         progress.advance(row)
         tally.cpu_s.update(row.get("cpu", {}))
@@ -192,11 +232,18 @@ def _phase(
             yield row
             continue
         for output in row.get("output_ids") or [row.get("output_id", row["unit_id"])]:
-            failures.setdefault(output, ((alive or {}).get(output, row), row["stage"], row["reason"]))
-    for output, (video, stage, reason) in sorted(failures.items()):
+            failures.setdefault(output, ((alive or {}).get(output, row), row))
+    for output, (video, row) in sorted(failures.items()):
         if alive is not None:
             alive.pop(output, None)
+            if others.published_meanwhile(context, video["name"], output):
+                tally.unchanged.append(video["name"])
+                continue
+            if row["kind"] == "vanished":
+                tally.vanished[video["name"]] = row["reason"]
+                continue
             context.work.delete_tree(layout.video_folder(output))
+        stage, reason = row["stage"], row["reason"]
         source = from_json(SourceVersion, video["source"]) if video.get("source") else None
         _refuse(context, tally, [Quarantined(from_json(SourceItem, video["item"]), video.get("video_id", ""), stage, reason, source)])
         progress.note(f"quarantined {video['name']}: {reason}")
