@@ -24,7 +24,11 @@ _NOT_PLAYED = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_t
 _AVI_REORDER_DEPTH = 4  # frames; MPEG-4 reorders by one or two
 
 
-_step: Callable[[], None] = lambda: None
+def _nobody() -> None:
+    """Watches."""
+
+
+_step: Callable[[], None] = _nobody
 
 
 def on_progress(step: Callable[[], None]) -> None:
