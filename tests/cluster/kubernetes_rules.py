@@ -35,7 +35,7 @@ def problems(objects: list[dict[str, Any]]) -> list[str]:
     found = [f"{name_of(entry)}: {sentence}" for entry in objects for sentence in _schema(json.dumps(entry))]
     if found:
         return found
-    found = [f"{name_of(entry)}: {sentence}" for entry in objects for rule in (_pods, _cron, _ray, _commands, _secrets) for sentence in rule(entry)]
+    found = [f"{name_of(entry)}: {sentence}" for entry in objects for rule in (_pods, _cron, _ray, _submitters, _commands, _secrets) for sentence in rule(entry)]
     return [*found, *_together(objects)]
 
 
@@ -164,6 +164,15 @@ def _commands(entry: dict[str, Any]) -> Iterator[str]:
                 yield f"faceanon {' '.join(line)}: {refusal(line)}"
             if line[0] not in JOBS and not entry["spec"].get("suspend"):
                 yield f"faceanon {line[0]}: this version has no such job"
+
+
+def _submitters(entry: dict[str, Any]) -> Iterator[str]:
+    """Pods that hand in jobs show the cluster's token, which comes from a secret."""
+    for template in pod_templates(entry):
+        if template.get("metadata", {}).get("labels", {}).get("faceanon/submits") == "true":
+            variables = {variable["name"]: variable for container in containers(template) for variable in container.get("env", [])}
+            if variables.get("RAY_AUTH_MODE", {}).get("value") != "token" or "secretKeyRef" not in variables.get("RAY_AUTH_TOKEN", {}).get("valueFrom", {}):
+                yield "hands in jobs without the token"
 
 
 def _secrets(entry: dict[str, Any]) -> Iterator[str]:

@@ -33,7 +33,7 @@ def scrape(port: int, until: str) -> str:
 def main(folder: Path) -> None:
     archive = write_archive(folder / "archive")
     (archive / "broken.mp4").write_bytes(b"this is no video")
-    settings = Settings().with_values(render__engine="blur", plan__segment_seconds=1.0, detect__width_px=192)
+    settings = Settings().with_values(render__engine="blur", plan__segment_seconds=1.0, detect__width_px=192, run__workers=1)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     executor.connect(None)
     spec, work = spec_of(folder / "out", settings, folder / "key.json", [str(archive)])

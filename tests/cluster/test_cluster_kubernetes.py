@@ -122,6 +122,8 @@ MISTAKES = [
     (RAY, f"{POD}/initContainers/0/command/2", "faceanon models fetch --form x", "faceanon models fetch --form x"),
     (RAY, f"{POD}/containers/0/env/0", {"name": "RAY_AUTH_TOKEN", "value": "abc"}, "RAY_AUTH_TOKEN is written into a file"),
     (RAY, f"{GPU}/template/spec/terminationGracePeriodSeconds", 61, "the cluster that stays and the job's own cluster differ"),
+    ("RayJob faceanon", "spec/submitterPodTemplate/spec/containers/0/env/1/value", "disabled", "hands in jobs without the token"),
+    (NIGHTLY, "spec/jobTemplate/spec/template/spec/containers/0/env/2", ..., "hands in jobs without the token"),
     ("RayJob faceanon", "spec/suspend", ..., "Kueue takes in only jobs that are suspended"),
     ("RayJob faceanon", "spec/shutdownAfterJobFinishes", False, "Kueue takes in only jobs that are suspended"),
     ("RayJob faceanon", "metadata/labels/kueue.x-k8s.io~queue-name", "other", "no LocalQueue other"),
