@@ -21,6 +21,7 @@ JOBS = {
     "plan": "what a run will cost before it runs; manifests of its shards",
     "query": "ask the ledger a question in SQL",
     "models": "list, fetch or mirror the weights that are used",
+    "sweep": "remove what dead runs left: objects without a record, half-made work, unfinished uploads",
     "store": "ask a store whether it can keep what the job promises",
     "settings": "print every setting with its default and meaning",
     "samples": "make the sample archive of synthetic people",

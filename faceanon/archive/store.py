@@ -15,13 +15,12 @@ from faceanon.archive import uri as uris
 from faceanon.archive.disk import LocalStore
 from faceanon.archive.objects import S3Store, object_version
 from faceanon.core.errors import SourceUnreadable, UsageError
-from faceanon.core.ports import Store
 from faceanon.core.settings import StoreSettings, names
 
 __all__ = ["LocalStore", "S3Store", "allow", "open_store", "source_fault", "tidy", "version_of"]
 
 
-def open_store(root_uri: str) -> Store:
+def open_store(root_uri: str) -> LocalStore | S3Store:
     """The store below `root_uri`. Nothing is read or made yet. Raises UsageError for a URI that is not allowed."""
     root = uris.parse(root_uri)
     if root.scheme not in ("file", "s3"):
