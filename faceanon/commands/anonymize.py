@@ -12,7 +12,7 @@ from typing import Any
 from faceanon.archive import doctor, shards
 from faceanon.archive.scratch import sweep
 from faceanon.archive.sources import resolve
-from faceanon.archive.store import open_store, tidy
+from faceanon.archive.store import allow, open_store, tidy
 from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     settings = _settings(arguments)
     shard = _shard(arguments.shard, settings)
     check_licences(settings)
+    allow(settings.store)
     out = open_store(arguments.output)
     if Path(out.root).is_file():
         raise UsageError("is a file; OUT is a folder or an s3:// prefix", source=arguments.output)
