@@ -106,7 +106,7 @@ def run(context: Context, executor: Executor, work: Work, progress: Progress) ->
         raise
     finally:
         with suppress(StoreError):
-            context.work.delete_tree(layout.attempts(run_id))
+            others.unmark(context)
 
 
 def _run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:

@@ -41,6 +41,14 @@ def driver_mark(run_id: str) -> str:
     return f"attempts/{run_id}/driver.json"
 
 
+MARK = ".driver"
+
+
+def out_mark(run_id: str) -> str:
+    """The same, below OUT."""
+    return f"runs/{run_id}{MARK}"
+
+
 def published_object(output_id: str, sha256: str, suffix: str) -> str:
     """Below OUT: the committed bytes."""
     return f"objects/{output_id[:2]}/{output_id}-{sha256[:16]}{suffix}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 
+from faceanon.archive.store import tidy
 from faceanon.core.jsonable import to_json
 from faceanon.flow import layout
 from faceanon.flow.host import is_dead, this_process
@@ -17,24 +19,39 @@ from faceanon.ledger.commit import log_of, read_record
 
 
 def mark(context: Context) -> None:
-    context.work.replace(layout.driver_mark(context.spec.run.run_id), json.dumps(to_json(this_process())).encode())
+    """Both roots are marked, since runs may share either."""
+    run, data = context.spec.run.run_id, json.dumps(to_json(this_process())).encode()
+    context.work.replace(layout.driver_mark(run), data)
+    context.out.replace(layout.out_mark(run), data)
+
+
+def unmark(context: Context) -> None:
+    _forget(context, context.spec.run.run_id)
 
 
 def clear(context: Context, names: Iterable[str]) -> None:
-    """This run is over: what it and dead runs wrote of attempts goes and, where no other run lives, half-made work of the videos `names`, too.
+    """This run ends well: what it and dead runs wrote of attempts goes and, where no other run lives, so do half-written files and half-made work of the videos `names`.
 
     Such work is of other settings or of bytes that the source no longer has; work of videos that this run was not asked for stays.
     """
     runs = {name.split("/")[1] for name in context.work.list("attempts/")}
+    runs |= {name.removeprefix("runs/").removesuffix(layout.MARK) for name in context.out.list("runs/") if name.endswith(layout.MARK)}
     over = {run for run in runs if run == context.spec.run.run_id or _is_over(context, run)}
     for run in sorted(over):
-        context.work.delete_tree(layout.attempts(run))
+        _forget(context, run)
     if over != runs:
         return
     wanted = set(names)
     for output in sorted({name.split("/")[1] for name in context.work.list("videos/")}):
         if _name_of(context, output) in {*wanted, ""}:
             context.work.delete_tree(layout.video_folder(output))
+    for root in (context.out.root, context.work.root):
+        tidy(root, older_than_s=0.0)
+
+
+def _forget(context: Context, run: str) -> None:
+    context.work.delete_tree(layout.attempts(run))
+    context.out.delete(layout.out_mark(run))
 
 
 def published_meanwhile(context: Context, name: str, output_id: str) -> bool:
@@ -46,10 +63,11 @@ def published_meanwhile(context: Context, name: str, output_id: str) -> bool:
 
 def _is_over(context: Context, run: str) -> bool:
     """Without a mark: what late workers of a dead driver wrote after its run was cleared."""
-    try:
-        return is_dead(json.loads(context.work.read(layout.driver_mark(run))))
-    except FileNotFoundError:
-        return True
+    for store, name in ((context.work, layout.driver_mark(run)), (context.out, layout.out_mark(run))):
+        with suppress(FileNotFoundError):
+            if not is_dead(json.loads(store.read(name))):
+                return False
+    return True
 
 
 def _name_of(context: Context, output: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support.fault_runs import Job, assert_whole, kill, rows_of, videos_of, wait_until
 from support.faults import met
@@ -26,6 +28,9 @@ def test_a_driver_that_is_killed_in_every_phase(job, quiet):
     for phase in PHASES:
         process = job.start()
         job.killed_when(lambda phase=phase: job.attempt(phase), process)
+    half = Path(job.out) / "objects/ab/.aside-1-0123456789abcdef"  # as a copy leaves it that is killed half way
+    half.parent.mkdir(parents=True, exist_ok=True)
+    half.write_bytes(b"half")
 
     summary = job.run()
 

@@ -189,6 +189,7 @@ def _assert_nothing_left(job: Job) -> None:
     left = [name for name in store.list(".work") if not name.startswith(".work/gallery")]
 
     assert left == [], "half-made work is left"
+    assert [name for name in store.list("runs") if not name.endswith(".json")] == [], "a mark of a run is left"
     assert [p.name for p in job.scratch.iterdir()] == [], "scratch is left"
     originals = {hashlib.sha256(data).hexdigest() for data in _originals(job.archive)}
     assert originals.isdisjoint(hashlib.sha256(store.read(name)).hexdigest() for name in store.list("objects")), "an original is in OUT"
