@@ -97,7 +97,7 @@ def test_jobs_are_taken_only_with_the_token(head):
 @pytest.mark.timeout(200)
 def test_drivers_join_only_with_the_token(head):
     """Ray itself refuses a driver with a wrong token, and lets one in with the right one; it finds no CPU on the head."""
-    stranger = connect(head, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
+    stranger = connect(head, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64, RAY_NUM_REDIS_GET_RETRIES="2")
     friend = connect(head, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=head["token"])
 
     assert stranger.returncode != 0

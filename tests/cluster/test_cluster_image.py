@@ -61,6 +61,8 @@ def problems(recipe: str, ignore: str = IGNORE) -> list[str]:
             found.append("ADD fetches and unpacks")
         if name in ("ARG", "ENV") and re.search(r"(TOKEN|SECRET|PASSWORD|KEY)\w*[= ]", rest):
             found.append(f"a secret would stay in the image: {rest.split('=')[0]}")
+    if not any(name == "RUN" and "/opt/faceanon/bin:$PATH' > /etc/profile.d/" in rest for name, rest in steps):
+        found.append("a login shell, from which Ray is started, does not find it")
     if not any(name == "RUN" and "--constraint constraints.txt" in rest for name, rest in steps):
         found.append("packages are not pinned")
     found += [f"sent to the builder: {path}" for path in SECRETS if sent(path, ignore)]
@@ -91,6 +93,7 @@ def test_the_recipe_holds():
         ("COPY faceanon ./faceanon", "ADD faceanon.tar.gz ./faceanon", "ADD fetches and unpacks"),
         ("ARG PIP_EXTRA_INDEX_URL", "ARG INDEX_PASSWORD=", "a secret would stay in the image"),
         (" --constraint constraints.txt", "", "packages are not pinned"),
+        ("/etc/profile.d/", "/etc/", "a login shell, from which Ray is started, does not find it"),
     ],
 )
 def test_a_planted_mistake_is_caught(old, new, sentence):
