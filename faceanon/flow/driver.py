@@ -77,7 +77,7 @@ class Tally:
     cpu_s: Counter[str] = field(default_factory=Counter)
     detected_frames: int = 0
     people: int = 0
-    vanished: dict[str, str] = field(default_factory=dict)  # of the wave: names whose half-made work another run has cleared away
+    vanished: dict[str, Row] = field(default_factory=dict)  # of the wave: names whose half-made work another run has cleared away
     again: bool = False  # the wave is asked for again
 
     def balances(self) -> bool:
@@ -161,7 +161,7 @@ def _waves(items: Sequence[Requested], scope: str, size: int) -> Iterator[list[R
 
 def _settle(context: Context, executor: Executor, wave: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
     """The wave, and again those of its videos that another run has worked on at the same time, until each is decided by one of the two."""
-    tally.vanished = {wanted.item.name: "" for wanted in wave}
+    tally.vanished = {wanted.item.name: {} for wanted in wave}
     for round_no in range(ROUNDS):
         names, tally.vanished, tally.again = set(tally.vanished), {}, round_no > 0
         _wave(context, executor, [wanted for wanted in wave if wanted.item.name in names], work, progress, tally)
@@ -170,7 +170,8 @@ def _settle(context: Context, executor: Executor, wave: list[Requested], work: W
         time.sleep(PAUSE_S * round_no)
     for wanted in wave:
         if wanted.item.name in tally.vanished:
-            _refuse(context, tally, [Quarantined(wanted.item, "", "publish", tally.vanished[wanted.item.name], None)])
+            row = tally.vanished[wanted.item.name]
+            _refuse(context, tally, [Quarantined(wanted.item, "", row["stage"], row["reason"], None)])
 
 
 def _wave(context: Context, executor: Executor, wanted: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
@@ -240,7 +241,7 @@ def _phase(
                 tally.unchanged.append(video["name"])
                 continue
             if row["kind"] == "vanished":
-                tally.vanished[video["name"]] = row["reason"]
+                tally.vanished[video["name"]] = row
                 continue
             context.work.delete_tree(layout.video_folder(output))
         stage, reason = row["stage"], row["reason"]
