@@ -1,0 +1,43 @@
+"""The simulation runs the real planner and ledger, and its cost per segment does not grow."""
+
+from __future__ import annotations
+
+import pytest
+
+from faceanon.estimate.simulate import in_own_process, simulate
+from faceanon.ledger.query import query
+
+PER_VIDEO = 20  # segments of a made-up video
+
+
+def test_a_small_simulation_leaves_a_whole_ledger(tmp_path):
+    """A thousand segments give a thousand rows each of segments, shots and tracks, one record a video, and the requests that these took."""
+    found = simulate(1000, tmp_path)
+
+    rows = query(str(tmp_path / "out"), "SELECT count(*) AS n, count(DISTINCT out_sha256) AS files FROM segments").to_pylist()[0]
+    assert (found["segments"], found["videos"], rows) == (1000, 1000 // PER_VIDEO, {"n": 1000, "files": 1000})
+    assert query(str(tmp_path / "out"), "SELECT count(*) FROM tracks").column(0)[0].as_py() == 1000
+    assert query(str(tmp_path / "out"), "SELECT state, count(*) AS n FROM videos GROUP BY state").to_pylist() == [{"state": "published", "n": 50}]
+    assert all(50 < found["requests"][kind] < 55 for kind in ("PUT", "GET"))  # a record a video, and a few for the run
+
+
+def test_ten_thousand_segments_are_cheap():
+    """In a process of its own: below half a GB, and well below a millisecond of the driver's CPU a segment."""
+    found = in_own_process(10_000)
+
+    assert found["segments"] == 10_000
+    assert found["peak_mb"] < 512
+    assert (found["plan_cpu_s"] + found["fold_cpu_s"]) / found["segments"] < 0.0005
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_million_segments_cost_as_little_each():
+    """1e6 segments are planned in a minute of CPU and below 1 GB, at the same cost a segment as 1e4."""
+    small, large = in_own_process(10_000), in_own_process(1_000_000)
+
+    assert large["segments"] == 1_000_000
+    assert large["plan_cpu_s"] < 60
+    assert large["peak_mb"] < 1000
+    for part in ("plan_cpu_s", "fold_cpu_s", "records_cpu_s"):
+        assert large[part] / large["segments"] < 1.5 * small[part] / small["segments"]
