@@ -1,8 +1,10 @@
 """Compares each new face with its original before the frame leaves.
 
 Strength grows in STEPS and never falls within a segment: as asked, the person's own shape throughout, more than that and less of the frame's
-shading, and OBSCURE where even that stays too near. The verdict on one frame holds until the track's next comparison. A face that is
-another's beyond doubt is compared less often, down to a quarter as often as asked: the embedder costs more than the painting.
+shading, and OBSCURE where even that stays too near. A step is seen, for the face changes: so a track's first comparisons ask for more room than
+later ones, and a person whose portrait is near the original, as happens where no other was left (identity.persona.TOO_NEAR), begins a step
+higher, or is never shown at all. The verdict on one frame holds until the track's next comparison. A face that is another's beyond doubt is compared
+less often, down to a quarter as often as asked: the embedder costs more than the painting.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from faceanon.render.view import view
 # twelve clips: .598 -> .615 -> .640 from the original, without looking painted.
 STEPS = ((0.0, 1.0, 0.0), (1.0, 1.0, 0.12), (1.35, 0.6, 0.2))
 OBSCURE = len(STEPS)
-_BEYOND_DOUBT, _NEAR = 0.08, 0.03  # distances over the embedder's own limit: compared less often; a stronger step is tried
+_BEYOND_DOUBT = 0.08  # distance over the embedder's own limit: compared less often
+_NEAR_FIRST, _NEAR = 0.05, 0.01  # likewise: a stronger step is tried, in a track's first comparisons and later
+_LIKE_PORTRAIT = 0.18  # likewise, between original and portrait: painting brings a face up to .11 nearer to its original
 _ORIGINALS_AT = 2, 4  # the first comparisons, and every so many after, look at the original too
 _VIEW = 0.5  # share of the face box added on each side
 _VIEW_FACE_PX = 200
@@ -58,6 +62,16 @@ class Check:
         if looks < _ORIGINALS_AT[0] or looks % _ORIGINALS_AT[1] == 0:
             self._originals.setdefault(track, []).append(self._embed(picture, face, points))
 
+    def meet(self, track: int, portrait: NDArray[np.float32]) -> None:
+        """To be told in a track's first comparisons, after the original was seen: the synthetic person's own embedding."""
+        if self._looks[track] > _ORIGINALS_AT[0]:
+            return
+        apart = float(np.linalg.norm(portrait - np.mean(self._originals[track], axis=0))) - self._embedder.same_person_distance
+        if apart < 0:
+            self._strength[track] = OBSCURE
+        elif apart < _LIKE_PORTRAIT:
+            self._strength[track] = max(1, self.strength(track))
+
     def distance(self, track: int, picture: Picture, face: NDArray[np.float32], points: NDArray[np.float32]) -> float:
         """From the painted face to the original as seen last, or to the mean of what was seen of it: the nearer one."""
         new, seen = self._embed(picture, face, points), self._originals[track]
@@ -65,7 +79,8 @@ class Check:
 
     def asks_for_more(self, track: int, distance: float) -> bool:
         """Whether the next strength must be tried: with some room as long as there is a stronger face to paint, at the limit itself before giving up."""
-        room = _NEAR if self.strength(track) + 1 < OBSCURE else 0.0
+        room = _NEAR_FIRST if self._looks[track] <= _ORIGINALS_AT[0] else _NEAR
+        room = room if self.strength(track) + 1 < OBSCURE else 0.0
         return distance < self._embedder.same_person_distance + room
 
     def _embed(self, picture: Picture, face: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:

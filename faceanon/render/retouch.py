@@ -10,6 +10,7 @@ from faceanon.core.picture import Image
 from faceanon.render import topology as topo
 
 LIGHT_REACH = 0.17  # sigma of what counts as shading, over the texture's side
+LIFT = 0.55  # share of the shadow over shut eyes that is taken out
 _FEW_PX = 64
 
 
@@ -117,7 +118,8 @@ def in_the_colours_of(image: Image, other: Image, skin: NDArray[np.float32]) -> 
 def shut_eyes(shut: Image, image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]) -> tuple[Image, NDArray[np.uint8]]:
     """`image` with the eyes of `shut`, both laid out, and the mask (S, S) uint8 of where they are to be seen.
 
-    What is taken over is brought to the colours of the skin around each eye first.
+    The generator draws shut eyes in another light, often screwed up: lids and lashes are taken over as light and dark alone, on the skin that is around
+    each eye, and their sockets lifted out of most of their shadow.
     """
     side = image.shape[0]
     eyes, brows = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
@@ -128,11 +130,22 @@ def shut_eyes(shut: Image, image: Image, skin: NDArray[np.float32], layout: NDAr
     wide = cv2.dilate(eyes, _disc(side // 64))  # lashes and the shadow of an open lid lie beyond the mesh's eye
     around = cv2.dilate(wide, _disc(side // 16)) & ~wide & ~cv2.dilate(brows, _disc(side // 32))
     rim = around.astype(np.float32) / 255 * np.clip(skin + 0.05, 0, 1)
-    apart = local_means(image.astype(np.float32) - shut, rim, side / 16)
-    matched = np.clip(np.rint(shut + apart), 0, 255).astype(np.uint8)
+    matched = _on_the_skin_of(shut, image, rim)
     mask = cv2.GaussianBlur(wide & ~cv2.erode(brows, _disc(side // 50)), (0, 0), side / 100)
     share = mask.astype(np.float32)[..., None] / 255
     return np.rint(image * (1 - share) + matched * share).astype(np.uint8), mask
+
+
+def _on_the_skin_of(shut: Image, image: Image, rim: NDArray[np.float32]) -> Image:
+    """`shut` in the light and the colours that `image` has near the rim (S, S)."""
+    side = image.shape[0]
+    lab = _lab(shut)
+    skin, own = local_means(_lab(image), rim, side / 16), local_means(lab, rim, side / 16)
+    light = lab[..., 0] * np.clip(skin[..., 0] / np.maximum(own[..., 0], 1.0), 0.6, 1.6)
+    light += LIFT * np.maximum(0, skin[..., 0] - cv2.GaussianBlur(light, (0, 0), side / 40))
+    lab[..., 0] = np.minimum(light, 1.15 * skin[..., 0])
+    lab[..., 1:] = skin[..., 1:] * np.clip(lab[..., 0] / np.maximum(skin[..., 0], 1.0), 0.5, 1.0)[..., None]
+    return cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
 
 
 def _disc(px: int) -> NDArray[np.uint8]:

@@ -122,6 +122,7 @@ class SwapEngine:
         if not self._check.is_due(track, frame):
             return self._make(picture, i, mesh)
         self._check.see_original(track, picture, face, points)
+        self._check.meet(track, self._portraits[int(self._regions.identity[i])].embedding)
         while self._check.strength(track) < check.OBSCURE:
             patch = self._make(picture, i, mesh)
             if patch is None:

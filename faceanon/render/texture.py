@@ -1,7 +1,7 @@
 """A synthetic person made ready to be warped: every expression laid out on one flat texture with one set of triangles.
 
-The layout is the person's own face with the mouth held open, so hardly anything is stretched. The upper face is always variant 0's, so
-that eyes and brows stay the same person's whatever the mouth does; the lower face is the variant's.
+The layout is the person's own face with the mouth held open, so hardly anything is stretched. Of the variants only the inside of the mouth is
+used: the generator's person drifts as the mouth opens (for dlib by .2 to .45), so skin, lips and eyes are always variant 0's, moved by the mesh.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ SKIN, ALPHA, FOREHEAD, EYES = 0, 1, 2, 3
 
 GROUPS = (topo.LIPS, topo.RIGHT_EYE + topo.RIGHT_LID, topo.LEFT_EYE + topo.LEFT_LID)  # features that move as a whole
 _SLIT = 0.55  # light inside a mouth that is open by a slit, over that inside the next variant's
+_LIP_LINE_PX = 5  # twice what of each lip is the mouth's line rather than the lip
 _SOFT = 0.15  # reach of a group's movement beyond the group, in eye distances
 
 
@@ -93,9 +94,8 @@ def prepare(portrait: Portrait) -> Texture:
     laid = [_lay(image, mesh, layout, triangles) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
     plain = [retouch(image, maps[SKIN], layout) for image in laid]
     plain = [plain[0]] + [in_the_colours_of(image, plain[0], maps[SKIN]) for image in plain[1:]]
-    plain[0] = _with_mouth_of(plain[min(1, len(plain) - 1)], plain[0], layout)
-    lower = _lower_face(layout)[..., None]
-    faces = [plain[0]] + [np.rint(v * lower + plain[0] * (1 - lower)).astype(np.uint8) for v in plain[1:]]
+    plain[0] = _with_mouth_of(plain[min(1, len(plain) - 1)], plain[0], layout, _SLIT)  # for mouths that are open by a slit
+    faces = [plain[0]] + [_with_mouth_of(image, plain[0], layout, 1.0) for image in plain[1:]]
     weights = np.rint(255 * np.stack(maps, axis=2)).astype(np.uint8)
     shut, lids = _shut(portrait, faces[0], maps[SKIN], layout, triangles)
     readings = [expression.read(image, mesh) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
@@ -120,11 +120,11 @@ def _shut(
     return tuple(_shrunk(shut, k) for k in range(LEVELS)), tuple(_shrunk(lids, k) for k in range(LEVELS))
 
 
-def _with_mouth_of(open_face: Image, shut_face: Image, layout: NDArray[np.float32]) -> Image:
-    """A shut mouth has no inside: it borrows the next variant's, darkened, for mouths that are open by a slit."""
-    inside = _polygon(layout[list(topo.INNER_LIPS)])
+def _with_mouth_of(other: Image, face: Image, layout: NDArray[np.float32], light: float) -> Image:
+    """`face` with what `other` shows between the lips, made as light as that: a shut mouth has no inside of its own, only the line where the lips meet."""
+    inside = cv2.dilate(_polygon(layout[list(topo.INNER_LIPS)]), np.ones((_LIP_LINE_PX, _LIP_LINE_PX)))
     inside = cv2.GaussianBlur(inside, (0, 0), SIDE_PX / 200)[..., None]
-    return np.rint(shut_face * (1 - inside) + _SLIT * open_face * inside).astype(np.uint8)
+    return np.rint(face * (1 - inside) + light * other * inside).astype(np.uint8)
 
 
 def _shrunk(image: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
@@ -178,13 +178,6 @@ def _depth(layout: NDArray[np.float32]) -> NDArray[np.float32]:
     inside = _polygon(layout[list(topo.OVAL)]).astype(np.uint8)
     width = float(np.linalg.norm(layout[234] - layout[454]))
     return cv2.distanceTransform(inside, cv2.DIST_L2, 5) / width
-
-
-def _lower_face(layout: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S) 1 below the nose, 0 above the nose's wings' top."""
-    y = np.arange(SIDE_PX, dtype=np.float32)[:, None]
-    top, bottom = layout[195, 1], layout[2, 1]
-    return np.repeat(_step((y - top) / (bottom - top)), SIDE_PX, axis=1)
 
 
 def _step(t: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ def _clip() -> tuple[list[np.ndarray], RegionTable]:
 def _swap():
     images, table = _clip()
     mesh, embedder, _ = _models()
-    engine = make_engine(RenderSettings(), mesh=mesh, embedder=embedder, segmenter=None, portraits={0: _person(30)})
+    engine = make_engine(RenderSettings(), mesh=mesh, embedder=embedder, segmenter=None, portraits={0: _person(5)})
     out = list(engine.paint((_picture(image, i) for i, image in enumerate(images)), table))
     return [(p, rows) for p, rows in out], engine.summary()
 

@@ -12,11 +12,13 @@ from render_scenes import FORMATS, copied, noise_picture, plain_swap, regions
 from faceanon.core.errors import SettingsError
 from faceanon.core.records import Method, Painted, Persona, RegionTable
 from faceanon.core.settings import RenderSettings
+from faceanon.identity.persona import TOO_NEAR
 from faceanon.models.fakes import FakeEmbedder, FakeMesh, FakePeople, mean_mesh
-from faceanon.render import align, follow
+from faceanon.render import align, check, follow
 from faceanon.render import topology as topo
 from faceanon.render.engines import make_engine
 from faceanon.render.follow import Sight
+from faceanon.render.texture import prepare
 
 SETTINGS = RenderSettings()
 BOX = (40.0, 30.0, 90.0, 90.0)
@@ -144,6 +146,59 @@ def test_a_face_too_near_its_original_is_strengthened_and_at_last_obscured(near,
     (paint,) = engine.summary()
     assert (paint.num_face, paint.num_obscured, paint.strengthened) == (shown, 12 - shown, strengthened)
     assert np.isnan(paint.distance_to_original) == (shown == 0)
+
+
+class Embeddings(FakeEmbedder):
+    """Gives what a test sets, call by call; the last one again and again."""
+
+    def __init__(self, *along: float) -> None:
+        self._along = list(along)
+
+    def embed(self, image, points, box):
+        vector = np.zeros(8, np.float32)
+        vector[0] = self._along.pop(0) if len(self._along) > 1 else self._along[0]
+        return vector
+
+
+@pytest.mark.parametrize(("portrait", "strength", "shown"), [(0.9, 0, 12), (0.7, 1, 12), (0.5, check.OBSCURE, 0)])
+def test_a_persona_near_the_original_begins_stronger_or_is_not_shown(portrait, strength, shown):
+    """Where casting found nobody far enough, the step is taken in the first frame, before a new face is compared; somebody who is the original is never shown."""
+    persona = replace(FakePeople().portrait(Persona(0, 1, 0.2, TOO_NEAR)), embedding=np.float32([portrait] + [0] * 7))
+    engine = make_engine(SETTINGS, mesh=_sure_mesh(), embedder=Embeddings(0.0, 2.0), segmenter=None, portraits={0: persona})
+
+    list(engine.paint((noise_picture(140, 120, index=i) for i in range(12)), regions(range(12), [BOX] * 12)))
+
+    (paint,) = engine.summary()
+    assert (paint.num_face, paint.num_obscured) == (shown, 12 - shown)
+    assert engine._check.strength(0) == strength
+
+
+@pytest.mark.parametrize(("distance", "at_first", "later"), [(0.66, False, False), (0.63, True, False), (0.605, True, True), (0.59, True, True)])
+def test_a_running_face_is_changed_later_than_a_new_one(distance, at_first, later):
+    """What is close to the limit gets a stronger face when it comes, and keeps the face that it has once it runs, unless it is at the limit itself."""
+    picture, box, points = noise_picture(140, 120), np.float32(BOX), regions([0], [BOX]).points[0]
+    comparisons = check.Check(Embeddings(0.0), 12)
+
+    comparisons.see_original(0, picture, box, points)
+    first = comparisons.asks_for_more(0, distance)
+    for _ in range(2):
+        comparisons.see_original(0, picture, box, points)
+
+    assert (first, comparisons.asks_for_more(0, distance)) == (at_first, later)
+
+
+def test_an_open_mouth_changes_nothing_of_the_person_but_the_mouth():
+    """The texture of a wide open mouth is that of the shut one but between the lips, whatever the generator made of the rest."""
+    plain = FakePeople().portrait(Persona(0, 1, 0.2))
+    drifting = replace(plain, images=(plain.images[0], np.roll(255 - plain.images[1], 7, axis=1)))
+
+    texture = prepare(drifting)
+
+    shut, wide = (image.astype(int) for image in texture.faces[0])
+    lips = texture.layout[list(topo.OUTER_LIPS)]
+    rows, columns = np.nonzero(np.any(shut != wide, axis=2))
+    assert lips[:, 0].min() < columns.min() < columns.max() < lips[:, 0].max()
+    assert lips[:, 1].min() < rows.min() < rows.max() < lips[:, 1].max()
 
 
 def _sure_mesh() -> FakeMesh:
