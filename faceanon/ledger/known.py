@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,15 +23,17 @@ from faceanon.core.records import SourceVersion
 from faceanon.ledger.commit import RECORDS, read_record, record_id, record_path
 from faceanon.ledger.delta import dataset, open_table
 from faceanon.ledger.rows import rows_of
-from faceanon.ledger.tables import TABLES, to_arrow
+from faceanon.ledger.tables import to_arrow
 
 _READERS = 8  # reads in flight; an object store answers in tens of milliseconds, whatever the size
-_ROWS = 16384  # of a table made into entries at a time
+_ROWS = 16384  # records that are read one by one, at a time
+_INDEX_ROWS = 131_072  # of the table, at a time
 _COLUMNS = (
-    "name", "state", "stage", "reason", "video_id", "output_id", "record_id", "seq", "uri", "size", "store_version_id", "sha256",
-    "settings_digest", "keystore_id", "scope", "scope_name", "object", "out_sha256", "stands",
+    "record_id", "state", "stands", "name", "stage", "reason", "video_id", "output_id", "seq", "uri", "size", "store_version_id", "sha256",
+    "settings_digest", "keystore_id", "scope", "object", "out_sha256",
 )  # fmt: skip
-_FEW = ("state", "stage", "reason", "settings_digest", "keystore_id", "scope")  # few different values: kept once each
+_KEPT = _COLUMNS[3:]  # once it is known whether a row counts
+_FEW = {"stage", "reason", "settings_digest", "keystore_id", "scope"}  # few different values: kept once each
 
 T = TypeVar("T")
 
@@ -47,11 +49,9 @@ class Current:
     settings_digest: str
     keystore_id: str
     scope: str
-    scope_name: str
     object: str  # the committed file, relative to OUT
     out_uri: str
     sha256: str
-    record_id: str
     seq: int
 
 
@@ -65,43 +65,45 @@ class Refused:
     settings_digest: str
     keystore_id: str
     scope: str
-    scope_name: str
     stage: str
     reason: str
-    record_id: str
     seq: int
 
 
 class Entries(Mapping[str, T]):
-    """name -> entry over the rows of an Arrow table."""
+    """name -> entry over rows in Arrow batches."""
 
-    def __init__(self, rows: pa.Table, make: Callable[[dict], T]) -> None:
-        self._rows = rows
+    def __init__(self, batches: Sequence[pa.RecordBatch], make: Callable[[dict], T]) -> None:
+        self._batches = batches
         self._make = make
-        hashes = np.fromiter((hash(name) for name in self), np.int64, len(rows))
+        self._starts = np.cumsum([0, *(len(b) for b in batches)])
+        hashes = np.fromiter((hash(name) for name in self), np.int64, len(self))
         self._order = np.argsort(hashes, kind="stable").astype(np.int32)
         self._hashes = hashes[self._order]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return int(self._starts[-1])
 
     def __iter__(self) -> Iterator[str]:
-        for batch in self._rows.select(["name"]).to_batches(_ROWS):
-            yield from batch.column(0).to_pylist()
+        for batch in self._batches:
+            yield from (name.as_py() for name in batch.column("name"))
 
     def __getitem__(self, name: str) -> T:
         place = int(np.searchsorted(self._hashes, hash(name)))
         while place < len(self._hashes) and self._hashes[place] == hash(name):
             row = int(self._order[place])
-            if self._rows["name"][row].as_py() == name:
-                return self._make(self._rows.slice(row, 1).to_pylist()[0])
+            number = int(np.searchsorted(self._starts, row, side="right")) - 1
+            batch, at = self._batches[number], row - int(self._starts[number])
+            if batch.column("name")[at].as_py() == name:
+                return self._make(batch.slice(at, 1).to_pylist()[0])
             place += 1
         raise KeyError(name)
 
     def each(self) -> Iterator[T]:
         """Every entry, a batch of rows at a time."""
-        for batch in self._rows.to_batches(_ROWS):
-            yield from map(self._make, batch.to_pylist())
+        for batch in self._batches:
+            for start in range(0, len(batch), _ROWS):
+                yield from map(self._make, batch.slice(start, _ROWS).to_pylist())
 
 
 @dataclass(frozen=True)
@@ -126,16 +128,37 @@ class Known:
 def known(store: Store) -> Known:
     """The newest decision of every name, and the newest publication below it where that decision is a quarantine."""
     newest = _newest(store)
-    indexed = _indexed(store.root, newest)
-    behind = pc.indices_nonzero(pc.invert(pc.is_in(newest, value_set=indexed["record_id"].combine_chunks()))).to_pylist()
-    read = _read(store, [newest[i].as_py() for i in behind])
-    rows = pa.concat_tables([indexed, read])
-    below = rows.filter(pc.and_(pc.equal(rows["state"], "quarantined"), pc.is_valid(rows["stands"])))["stands"].to_pylist()
-    standing = _read(store, below)
-    published, quarantined = (rows.filter(pc.equal(rows["state"], state)) for state in ("published", "quarantined"))
-    return Known(
-        Entries(_slim(pa.concat_tables([published, standing])), lambda row: _current(store, row)), Entries(_slim(quarantined), _refused), len(read) + len(standing)
-    )
+    rows, found = _Rows(), [pa.array([], pa.string())]
+    for batch in _indexed(store.root, newest):
+        found.append(batch.column("record_id"))
+        rows.take(batch)
+    behind = newest.filter(pc.invert(pc.is_in(newest, value_set=pa.concat_arrays(found)))).to_pylist()
+    for some in (behind[start : start + _ROWS] for start in range(0, len(behind), _ROWS)):
+        rows.take(_read(store, some))
+    read = len(behind) + len(rows.standing)
+    rows.take(_read(store, rows.standing))
+    return Known(Entries(rows.published, lambda row: _current(store, row)), Entries(rows.quarantined, _refused), read)
+
+
+class _Rows:
+    """Rows of decisions, sorted into published and quarantined ones, kept small. `standing`: ids of publications below a quarantine."""
+
+    def __init__(self) -> None:
+        self.published: list[pa.RecordBatch] = []
+        self.quarantined: list[pa.RecordBatch] = []
+        self.standing: list[str] = []
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        self.published += _kept(batch.filter(pc.equal(batch.column("state"), "published")))
+        refused = batch.filter(pc.equal(batch.column("state"), "quarantined"))
+        self.quarantined += _kept(refused)
+        self.standing += [record for record in refused.column("stands").to_pylist() if record]
+
+
+def _kept(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """What an entry needs, repeated texts once; nothing where there is no row."""
+    columns = [batch.column(name).dictionary_encode() if name in _FEW else batch.column(name) for name in _KEPT]
+    return [pa.RecordBatch.from_arrays(columns, list(_KEPT))] if len(batch) else []
 
 
 def _newest(store: Store) -> pa.Array:
@@ -144,31 +167,24 @@ def _newest(store: Store) -> pa.Array:
     return pa.array((record_id(list(log)[-1]) for _, log in groupby(paths, key=lambda p: p.rsplit("/", 1)[0])), pa.string())
 
 
-def _indexed(root_uri: str, newest: pa.Array) -> pa.Table:
+def _indexed(root_uri: str, newest: pa.Array) -> Iterator[pa.RecordBatch]:
     """The rows that hold one of these records whole; a table of an older version lacks what is asked for, and then counts as behind."""
-    schema = pa.schema([TABLES["videos"].field(name) for name in _COLUMNS])
     table = open_table(root_uri, "videos") if len(newest) else None
     there = None if table is None else dataset(root_uri, "videos", table)
     if there is None or not set(_COLUMNS) <= set(there.schema.names):
-        return schema.empty_table()
+        return
     whole = ds.field("settings_digest").is_valid()
-    batches = (b.filter(pc.is_in(b["record_id"], value_set=newest)) for b in there.to_batches(columns=list(_COLUMNS), filter=whole, batch_size=_ROWS))
-    return pa.Table.from_batches([b for b in batches if len(b)], schema)
+    for batch in there.to_batches(columns=list(_COLUMNS), filter=whole, batch_size=_INDEX_ROWS, batch_readahead=2, fragment_readahead=1):
+        own = batch.filter(pc.is_in(batch.column("record_id"), value_set=newest))
+        if len(own):
+            yield own
 
 
-def _read(store: Store, ids: Sequence[str]) -> pa.Table:
+def _read(store: Store, ids: Sequence[str]) -> pa.RecordBatch:
     """Records by id, as the rows that a fold would make of them."""
     with ThreadPoolExecutor(_READERS) as readers:
         videos = [row for record in readers.map(lambda i: read_record(store, record_path(i)), ids) for row in rows_of(record)["videos"]]
-    return to_arrow("videos", videos).select(list(_COLUMNS))
-
-
-def _slim(rows: pa.Table) -> pa.Table:
-    """Without repeated texts."""
-    rows = rows.combine_chunks()
-    for name in _FEW:
-        rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].dictionary_encode())
-    return rows
+    return pa.RecordBatch.from_struct_array(to_arrow("videos", videos).select(list(_COLUMNS)).to_struct_array().combine_chunks())
 
 
 def _same(found: Current | Refused, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
@@ -179,7 +195,7 @@ def _same(found: Current | Refused, source: SourceVersion, settings_digest: str,
 
 
 def _words(row: dict) -> dict:
-    words = ("name", "video_id", "settings_digest", "keystore_id", "scope", "scope_name", "record_id", "seq")
+    words = ("name", "video_id", "settings_digest", "keystore_id", "scope", "seq")
     size = -1 if row["size"] is None else row["size"]
     return {**{w: row[w] for w in words}, "source": SourceVersion(row["uri"], size, row["store_version_id"] or "", row["sha256"] or "")}
 
@@ -194,5 +210,4 @@ def _refused(row: dict) -> Refused:
 
 def nothing() -> Known:
     """What an empty OUT knows."""
-    empty: Entries[Any] = Entries(to_arrow("videos", []).select(list(_COLUMNS)), dict)
-    return Known(empty, empty)
+    return Known(Entries((), dict), Entries((), dict))  # type: ignore[arg-type]
