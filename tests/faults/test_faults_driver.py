@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,18 @@ def test_two_drivers_at_once(job, quiet, tmp_path, lead):
     assert theirs["published"] + theirs["unchanged"] == theirs["requested"]
     assert_whole(job, quiet, ours)
     assert list(other.scratch.iterdir()) == []
+
+
+def test_work_that_another_run_clears_away(job, quiet):
+    """Half-made work vanishes under a run's hands, as when another run has just ended those videos: it is made again, and nothing is quarantined."""
+    process = job.start(plan=[SLOW])
+    wait_until(lambda: job.attempt("redact"), process)
+    for folder in Path(job.out).glob(".work/videos/*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    summary = job.finish(process)
+
+    assert_whole(job, quiet, summary)
 
 
 def test_one_of_two_drivers_is_killed(job, quiet, tmp_path):
