@@ -88,10 +88,11 @@ READS = {
     "clock": lambda store, tmp_path: abs(store.clock_s() - time.time()) < 60,
 }
 WRITES = {"create": create, "replace": replace, "upload": upload, "link": link, "delete": delete, "delete_tree": delete_tree}
+OFTEN = ("read", "list", "create", "upload", "delete")  # the others in make test-all
 ANSWERS = ("503", "500", "409", "drop", "slow", "lost")
 
 
-@pytest.mark.parametrize("name", [*READS, *WRITES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.long) for name in (*READS, *WRITES)])
 def test_every_operation_survives_a_passing_fault(store, fault_proxy, tmp_path, name):
     """Whatever goes wrong once with the first request of an operation, the operation does what it says, and nobody notices."""
     operation = {**READS, **WRITES}[name]

@@ -47,20 +47,25 @@ def padded(path: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """40 s, ten segments of 4 s, a person in the middle of it."""
-    script = lambda n: [(20 + (n - 400) / 2, 70, 44, 0)] if 400 <= n < 600 else []  # noqa: E731
-    return write_clip(tmp_path_factory.mktemp("clip") / "walk.mp4", frames(script, 1000), gop=25)
+    """12 s, three segments of 4 s, a person in the middle of it."""
+    script = lambda n: [(20 + (n - 120), 70, 44, 0)] if 120 <= n < 180 else []  # noqa: E731
+    return write_clip(tmp_path_factory.mktemp("clip") / "walk.mp4", frames(script, 300), gop=25)
 
 
 @pytest.fixture(scope="module")
-def large(clip, tmp_path_factory) -> Path:
-    return padded(clip, tmp_path_factory.mktemp("large") / "walk.mov")
+def large(tmp_path_factory) -> Path:
+    """40 s, ten segments of 4 s."""
+    script = lambda n: [(20 + (n - 400) / 2, 70, 44, 0)] if 400 <= n < 600 else []  # noqa: E731
+    folder = tmp_path_factory.mktemp("large")
+    return padded(write_clip(folder / "walk.mp4", frames(script, 1000), gop=25), folder / "walk.mov")
 
 
 @pytest.fixture
 def small_head(monkeypatch):
     """Less than the clip, so that its parts are fetched one by one."""
-    monkeypatch.setattr("faceanon.media.partial.HEAD_BYTES", 1 << 16)
+    monkeypatch.setattr("faceanon.media.partial.HEAD_BYTES", 1 << 14)
+    monkeypatch.setattr("faceanon.archive.parts._BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("faceanon.archive.parts._GAP_BYTES", 0)
 
 
 def probed(context: Context, uri: str) -> dict:
