@@ -7,7 +7,9 @@ that the decoder predicts next. A segment that does not yield as many frames as 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -63,11 +65,8 @@ class PictureReader(Iterator[Picture]):
             raise SourceTruncated(f"{missing} of {self._facts.num_frames_from_content} do not decode", source=str(self._path))
 
     def _owned_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        with opened(self._path) as container:
-            stream = main_video(container, self._path)
+        with standing_at(self._path, self._start_pts if self._start_pts > self._facts.first_pts else None) as (container, stream):
             prepare_decoder(stream)
-            if self._start_pts > self._facts.first_pts:
-                seek(container, stream, self._start_pts, self._path)
             step = max(1, (self._facts.stop_pts - self._facts.first_pts) // max(1, self._facts.num_frames_from_content))
             for pts, frame in timed(frames(container, stream, self._path), step, self._facts.container):
                 if pts >= self._start_pts:
@@ -79,8 +78,21 @@ def read_pictures(path: Path, facts: VideoFacts, segment: Segment | None, *, loo
     return PictureReader(path, facts, segment, lookahead, writable)
 
 
-def seek(container, stream, pts: int, path: Path) -> None:
-    """Puts the container where reading on meets a keyframe at or before `pts`; falls back to the start of the file.
+@contextmanager
+def standing_at(path: Path, pts: int | None) -> Iterator[tuple[Any, Any]]:
+    """A container and its video, where reading on meets a keyframe at or before `pts`; at the start for None, and where the file cannot be moved in."""
+    with ExitStack() as stack:
+        container = stack.enter_context(opened(path))
+        stream = main_video(container, path)
+        if pts is not None and not _seek(container, stream, pts, path):
+            stack.close()
+            container = stack.enter_context(opened(path))
+            stream = main_video(container, path)
+        yield container, stream
+
+
+def _seek(container, stream, pts: int, path: Path) -> bool:
+    """False where the file has no index to move by, as an FLV without one.
 
     Demuxers seek by decoding time or by a guess at a byte, so where they land is read and, if it is too late, tried again further back.
     """
@@ -90,10 +102,13 @@ def seek(container, stream, pts: int, path: Path) -> None:
             container.seek(pts - back, stream=stream)
             if _first_keyframe(container, stream, pts) is not None:
                 container.seek(pts - back, stream=stream)
-                return
+                return True
         container.seek(int(-1 / stream.time_base), stream=stream)
+    except av.PermissionError:  # FFmpeg's -1 for "not possible" reads as a lack of permission
+        return False
     except faults.MediaFault as error:
         raise faults.reading(error, path, f"the seek to pts {pts}") from error
+    return True
 
 
 def _first_keyframe(container, stream, latest: int) -> int | None:

@@ -48,6 +48,13 @@ _LEAST_BITS_PER_PX = 0.05
 SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
 
 
+def muxer(facts: VideoFacts) -> str:
+    """FFmpeg's name for the source's container. Raises SourceUnsupported for those that are only read."""
+    if facts.container not in CONTAINERS:
+        raise SourceUnsupported(f"the container {facts.container} cannot be written")
+    return CONTAINERS[facts.container]
+
+
 @dataclass(frozen=True)
 class EncoderPlan:
     """All that is set on an encoder."""
@@ -65,8 +72,7 @@ class EncoderPlan:
 
 def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
     """Raises SourceUnsupported, with the reason, where the video cannot be written again."""
-    if facts.container not in CONTAINERS:
-        raise SourceUnsupported(f"the container {facts.container} cannot be written")
+    muxer(facts)
     name = _ENCODERS.get(facts.codec)
     if name is None:
         raise SourceUnsupported(f"there is no encoder for its codec, {facts.codec}")

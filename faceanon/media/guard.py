@@ -179,7 +179,7 @@ class Call:
                 self._keeper, self._number = HOUSE.begin(self, limits, PAGE_BYTES + ring_bytes, [theirs.fileno(), keepers.fileno(), handle])
         finally:
             os.close(handle)
-        self._read = wire.Buffered(self._channel, self._look)
+        self._read: wire.Read = wire.Buffered(self._channel, self._look)
         self._fate.settimeout(_END_S)
         self._counter = memoryview(self.memory)[:8].cast("q")
         self._seen: tuple[int, ...] = ()
@@ -211,6 +211,10 @@ class Call:
         self.closed = True
         self._keeper.kill(self._number)
         self._channel.close()
+        self._read = _nobody  # and no circle of references keeps the memory
+        self._counter.release()
+        with contextlib.suppress(BufferError):  # pictures are still held; it goes with the last of them
+            self.memory.close()
         self._bury()
 
     def cpu_s(self) -> float:
@@ -309,6 +313,11 @@ class Call:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _nobody(_: memoryview) -> None:
+    """Reads from a closed call."""
+    raise EOFError
 
 
 def _cpu_of(pid: int, before_s: float) -> float:

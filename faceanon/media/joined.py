@@ -17,7 +17,7 @@ from typing import Any
 from faceanon.core.errors import SourceTruncated
 from faceanon.core.records import Segment, VideoFacts
 from faceanon.media import faults, gifs, nal, traces
-from faceanon.media.decode import seek
+from faceanon.media.decode import standing_at
 from faceanon.media.source import main_video, opened
 from faceanon.media.staging import CodedPacket, read_packets, read_times
 
@@ -42,10 +42,7 @@ def joined_packets(source: Path, facts: VideoFacts, segments: Sequence[Segment],
 def copied_digest(source: Path, facts: VideoFacts, segment: Segment) -> tuple[str, int]:
     """SHA-256 and total bytes of the source's own payloads in one segment, in order of decoding: what a copy of it must still hold."""
     total, size, inside = hashlib.sha256(), 0, False
-    with opened(source) as container:
-        stream = main_video(container, source)
-        if segment.span.start_pts > facts.first_pts:
-            seek(container, stream, segment.span.start_pts, source)
+    with standing_at(source, segment.span.start_pts if segment.span.start_pts > facts.first_pts else None) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if packet.is_keyframe and packet.pts is not None:

@@ -37,6 +37,7 @@ from faceanon.media.ring import BATCH, Ring, slot_layout
 from faceanon.media.stitch import stitch
 
 GRANT = struct.Struct(f"<{BATCH}I")  # the numbers of slots that may be written
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # the machine's, not the video's
 Answer = tuple[dict[str, Any], Sequence[NDArray]]
 hashlib.sha256(b"").hexdigest()  # loads what would be read from disk at its first use, when that is no longer allowed
 
@@ -151,14 +152,13 @@ _TASKS: dict[str, Callable[[Parser, dict[str, Any]], Answer]] = {
 def _told(error: BaseException) -> dict[str, Any]:
     if isinstance(error, FaceanonError):
         return {"kind": type(error).__name__, "reason": error.reason, "source": error.source}
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number in (errno.ENOMEM, errno.EAGAIN):  # no memory for a thread reads as EAGAIN
         return {"kind": "memory"}
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+    if number == errno.EFBIG:
         return {"kind": "file size"}
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, av.FFmpegError | ValueError):
-        return {"kind": "OSError", "errno": error.errno, "reason": error.strerror or "", "source": str(error.filename or "")}
-    if isinstance(error, av.FFmpegError) and isinstance(error, OSError) and error.errno is not None and 0 < error.errno < 256:
-        return {"kind": "OSError", "errno": error.errno, "reason": error.strerror or "", "source": ""}
+    if number is not None and (number in _DISK_FAULTS or not isinstance(error, av.FFmpegError)):
+        return {"kind": "OSError", "errno": number, "reason": error.strerror or "", "source": str(error.filename or "")}
     return {"kind": "bug", "reason": f"{type(error).__name__}: {error}"[:500], "trace": traceback.format_exc()[-4000:]}
 
 

@@ -118,7 +118,10 @@ def main_video(container, path: Path):
     if not known:
         raise SourceUnsupported("its video codec cannot be decoded", source=str(path))
     default = av.stream.Disposition.default
-    return max(known, key=lambda s: (bool(s.disposition & default), s.codec_context.width * s.codec_context.height, -s.index))
+    chosen = max(known, key=lambda s: (bool(s.disposition & default), s.codec_context.width * s.codec_context.height, -s.index))
+    if not (chosen.codec_context.width and chosen.codec_context.height):
+        raise SourceUnsupported(f"declares pictures of {chosen.codec_context.width} x {chosen.codec_context.height} px", source=str(path))
+    return chosen
 
 
 def prepare_decoder(stream) -> None:

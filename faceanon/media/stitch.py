@@ -16,7 +16,7 @@ import av
 from faceanon.core.records import OutputFacts, Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings
 from faceanon.media import boxes, faults, nal, tags, traces
-from faceanon.media.encoders import CONTAINERS, plan_encoder
+from faceanon.media.encoders import muxer, plan_encoder
 from faceanon.media.joined import decode_times, joined_packets, joined_times
 from faceanon.media.mixing import starts_clean
 from faceanon.media.palettes import gif_packets
@@ -78,7 +78,7 @@ class _Output:
     def write(self) -> None:
         self._times = joined_times(self._source, self._segments, self._staged)
         options = {"fflags": "+bitexact", **_muxer_options(self._facts, self._source, max(self._times))}
-        with av.open(f"file:{self._path}", "w", format=CONTAINERS[self._facts.container], container_options=options) as out:
+        with av.open(f"file:{self._path}", "w", format=muxer(self._facts), container_options=options) as out:
             out.flags |= _BITEXACT
             self._add_streams(out)
             self._add_chapters(out)

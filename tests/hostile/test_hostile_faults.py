@@ -71,7 +71,7 @@ def test_a_reader_that_hangs_is_given_up(clip):
     reader, pid, facts = _reading(clip)
 
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(SourceUnreadable, match="run.media_stall_s"):
+    with pytest.raises(SourceUnreadable, match=r"run\.media_stall_s"):
         list(reader)
     assert eventually(lambda: not is_alive(pid))
     assert _is_read(clip, facts)
@@ -95,7 +95,7 @@ def test_a_limit_on_cpu_time_ends_reading(clip):
 
     assert resource.prlimit(pid, resource.RLIMIT_CPU) == (7, 12)
     os.kill(pid, signal.SIGXCPU)
-    with pytest.raises(LimitExceeded, match="run.media_cpu_s"):
+    with pytest.raises(LimitExceeded, match=r"run\.media_cpu_s"):
         list(reader)
     assert _is_read(clip, facts)
 
@@ -106,7 +106,7 @@ def test_a_limit_on_memory_ends_reading(tmp_path):
     facts, _ = guarded.probe(large, PLAN)
     guarded.configure(RunSettings(media_memory_gb=0.2))
 
-    with pytest.raises(LimitExceeded, match="run.media_memory_gb"):
+    with pytest.raises(LimitExceeded, match=r"run\.media_memory_gb"):
         guarded.probe(large, PLAN)
     with pytest.raises(LimitExceeded, match="8192 x 4096"):
         next(guarded.read_pictures(large, facts, None))
@@ -120,7 +120,7 @@ def test_a_limit_on_written_bytes_ends_stitching(clip, tmp_path):
     segments = plan_segments("video", facts, index, PLAN)
     guarded.configure(RunSettings(scratch_gb=1e-4))
 
-    with pytest.raises(LimitExceeded, match="run.scratch_gb"):
+    with pytest.raises(LimitExceeded, match=r"run\.scratch_gb"):
         guarded.stitch(clip, facts, segments, {}, tmp_path / "out.mp4", EncodeSettings())
     assert list(tmp_path.iterdir()) == []
 
