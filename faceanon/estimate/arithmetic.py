@@ -9,6 +9,7 @@ from faceanon.estimate.rates import Rates
 from faceanon.estimate.survey import Workload
 
 GB = 1e9
+_BODIES = ("GET", "PUT")  # mostly pieces of sources and outputs, whose number follows from assumed sizes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def lines(load: Workload, rates: Rates, *, engine: str, faces_share: float, cpus
         Line("CPU", cpu_hours, "h", rates.basis("cpu_ms_a_megapixel")),
         Line("GPU", load.frames / gpu / 3600 if gpu else None, "h", rates.basis("gpu_frames_a_second") if gpu else "not measured"),
         Line(f"wall on {cpus} CPUs", cpu_hours / cpus / rates.parallel_efficiency, "h", rates.basis("parallel_efficiency")),
-        *(Line(f"requests {kind}", count, "", rates.basis("requests_a_segment")) for kind, count in sorted(counts.items())),
+        *(Line(f"requests {kind}", count, "", "assumed" if kind in _BODIES else rates.basis("requests_a_segment")) for kind, count in sorted(counts.items())),
         Line("read", read / GB, "GB", rates.basis("source_reads")),
         Line("written", written / GB, "GB", rates.basis("output_share")),
         Line("kept", load.bytes * 2 * rates.output_share / GB, "GB", rates.basis("output_share")),
@@ -49,7 +50,7 @@ def lines(load: Workload, rates: Rates, *, engine: str, faces_share: float, cpus
 
 
 def cpu_ms(load: Workload, rates: Rates, engine: str, faces_share: float) -> float:
-    return load.megapixels * (faces_share * rates.cpu_ms_a_megapixel[engine] + (1 - faces_share) * rates.cpu_ms_a_megapixel_copied)
+    return faces_share * load.megapixels * rates.cpu_ms_a_megapixel[engine] + (1 - faces_share) * load.frames * rates.cpu_ms_a_frame_copied
 
 
 def requests(load: Workload, rates: Rates) -> dict[str, float]:
