@@ -18,7 +18,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from faceanon.core.errors import FaceanonError, KeystoreUnavailable, StoreUnavailable
+from faceanon.core.errors import FaceanonError, KeystoreUnavailable, StoreUnavailable, UsageError
 from faceanon.flow.job import Context, JobSpec, Loader, load_models
 from faceanon.flow.outcome import Row
 from faceanon.rayflow.actors import StepActor
@@ -90,8 +90,11 @@ def connect(address: str | None) -> None:
 
 
 def check_nodes(spec: JobSpec) -> None:
-    """Every node must see the run's keystore, also the driver's, whose workers may have another environment. Raises KeystoreUnavailable before any work starts."""
+    """Every node must see the run's keystore, also the driver's, whose workers may have another environment. Raises UsageError where no node works
+    and KeystoreUnavailable where one cannot, before any work starts."""
     nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
+    if not nodes:
+        raise UsageError("no node of the cluster offers a CPU yet; `ray status` shows when workers are there")
     answers = ray.get([_keystore_of_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(spec.to_row()) for node in nodes])
     for (node, address), reason in zip(nodes.items(), answers, strict=True):
         if reason:

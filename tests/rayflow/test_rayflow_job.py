@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from faceanon.archive.store import open_store
+from faceanon.core.errors import UsageError
 from faceanon.core.settings import ModelSettings, RunSettings
 from faceanon.ledger.known import known
 from faceanon.ledger.query import query
+from faceanon.rayflow import executor
 from faceanon.rayflow.resources import pool_for
 from faceanon.samples.archive import build_sample_archive
 
@@ -76,3 +78,12 @@ def test_pools_fit_the_machine():
     assert pool_for("link", 50, RunSettings(), large).gpus == 0.0
     assert pool_for("redact", 50, RunSettings(device="cpu"), large).gpus == 0.0
     assert pool_for("analyze", 50, RunSettings(workers=5), small).cpus * 5 <= 2.0
+
+
+def test_a_cluster_without_workers_is_refused(monkeypatch):
+    """A head that does no work is no place for a run: it would be given all of it."""
+    head = {"Alive": True, "NodeID": "n", "NodeManagerAddress": "127.0.0.1", "Resources": {"memory": 1.0}}
+    monkeypatch.setattr(executor.ray, "nodes", lambda: [head])
+
+    with pytest.raises(UsageError, match="no node"):
+        executor.check_nodes(None)
