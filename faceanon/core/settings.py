@@ -171,6 +171,16 @@ def auditor_of(settings: Settings) -> str:
     return next(name for name in DETECTORS if name not in settings.detect.detector.split("+"))
 
 
+def detectors_used(settings_json: str) -> frozenset[str]:
+    """Every detector that a run with these settings looked with, its auditor too; read from any version's settings. All there are where they do not say."""
+    values = json.loads(settings_json)
+    looked = str(values.get("detect", {}).get("detector", "+".join(DETECTORS))).split("+")
+    auditor = values.get("verify", {}).get("auditor", "auto")
+    if auditor == "auto":
+        auditor = next((name for name in DETECTORS if name not in looked), "")
+    return frozenset({*looked, auditor} - {""})
+
+
 def load(path: Path) -> Settings:
     """Settings from a TOML file; what it leaves out keeps its default. Raises SettingsError naming file, section and key."""
     try:
