@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 import time
-from pathlib import Path
 
 import pytest
-from support.fault_runs import POISONED, Job, assert_whole, wait_until
+from support.fault_runs import Job, assert_whole, wait_until
 from support.faults import met
 from support.ray_nodes import RayNodes
 
@@ -76,16 +74,3 @@ def test_every_node_must_see_the_keystore(job, quiet, tmp_path):
     assert not met(job.faults)
     assert_whole(job, quiet, summary)
     assert query(job.out, "SELECT count(*) AS n FROM runs WHERE published > 0").to_pylist() == [{"n": 1}]
-
-
-@pytest.mark.long
-def test_a_worker_that_eats_the_machines_memory(job, quiet):
-    """Ray's own memory monitor kills the worker, at every attempt, and that is the reason that the quarantine gives."""
-    total, free = (int(re.search(rf"^{name}:\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) for name in ("MemTotal", "MemAvailable"))
-    threshold = (total - free + 3e6) / total  # 3 GB above what is used now
-    with RayNodes(1, environment={"RAY_memory_usage_threshold": f"{threshold:.3f}", "RAY_memory_monitor_refresh_ms": "100"}) as nodes:
-        summary = job.run(ray=nodes.address, plan=[{"on": "detect", "how": "eat"}])
-
-    assert_whole(job, quiet, summary, quarantined=(POISONED,))
-    assert "given up after 3 attempts" in summary["quarantined"][0]["reason"]
-    assert "out of memory" in summary["quarantined"][0]["reason"]

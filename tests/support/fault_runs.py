@@ -26,7 +26,7 @@ from faceanon.media.probe import probe
 
 JOB = Path(__file__).with_name("fault_job.py")
 POISONED = "cam/poison.mp4"
-_WAIT_S = 120.0
+_WAIT_S = 280.0
 SAME = {
     "videos": "SELECT name, state, sha256, frames FROM videos ORDER BY ALL",
     "outputs": "SELECT name, output_id, sha256, people, faces, copied_segments, encoded_segments FROM outputs ORDER BY ALL",

@@ -5,7 +5,7 @@ A plan is a list of faults, each a dict:
     on      "create", "upload", "link" (what a store does) or "detect" (the detector meets a magenta face: the poisoned segment)
     match   regular expression searched in the object's name; not for "detect"
     when    "before" or "after" the call
-    how     "kill" (a real SIGKILL), "segv" (a real one), "raise", "hang", "memory" (a real limit, really met), "eat" (memory, until killed), "slow" (0.2 s)
+    how     "kill" (a real SIGKILL), "segv" (a real one), "raise", "hang", "memory" (a real limit, really met), "slow" (0.2 s)
     times   how many calls meet it, over all processes; 0 = every one
 
 Which calls met a fault is written down in a folder: one file each, named `<number of the fault>.<call>`, with the process's id in it.
@@ -79,11 +79,6 @@ def meet(number: int, fault: dict, folder: Path) -> None:
         time.sleep(3600)
     elif how == "memory":
         _meet_a_limit()
-    elif how == "eat":
-        hoard = []
-        while True:
-            hoard.append(np.ones(16 << 20, np.uint8))
-            time.sleep(0.01)
     elif how == "slow":
         time.sleep(0.2)
     else:
