@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 from faceanon.core.ports import Store
 from faceanon.ledger.commit import RECORDS, log_of, read_record, record_id
 from faceanon.ledger.delta import append_missing, column, mark_superseded, upsert
+from faceanon.ledger.events import EVENT_TABLES, EVENTS
 from faceanon.ledger.rows import Rows, rows_of
 from faceanon.ledger.runs import fold_models, fold_runs
 from faceanon.ledger.tables import to_arrow
@@ -27,7 +28,7 @@ _WRITE_RECORDS, _WRITE_ROWS = 5000, 250_000  # what one version of the tables ta
 _READERS = 8
 _ASKED = 5000  # record ids up to which a filter by id is quicker than reading the column
 _LONG = ("segments", "shots", "tracks")  # many rows a record: kept as Arrow
-_APPENDED = (*_LONG, "verdicts", "outputs")
+_APPENDED = (*_LONG, *EVENT_TABLES, "outputs")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def fold(root_uri: str, store: Store, names: Iterable[str] | None = None) -> Fol
 
 
 def _prefixes(names: Iterable[str] | None) -> list[str]:
-    return [RECORDS] if names is None else sorted({log_of(name) for name in names})
+    return [RECORDS, EVENTS] if names is None else sorted({log_of(name) for name in names})
 
 
 def _unfolded(root_uri: str, paths: list[str]) -> list[str]:
@@ -98,7 +99,7 @@ def _batches(store: Store, paths: list[str], blocks: dict[str, dict]) -> Iterato
     with ThreadPoolExecutor(_READERS) as readers:
         for start in range(0, len(paths), _READ):
             records = list(readers.map(lambda path: read_record(store, path), paths[start : start + _READ]))
-            blocks.update({r["run"]["run_id"]: r["run"] for r in records})
+            blocks.update({r["run"]["run_id"]: r["run"] for r in records if "run" in r})
             batch.take(records)
             if batch.is_full:
                 yield batch
@@ -111,7 +112,7 @@ def _write(root_uri: str, batch: _Batch) -> dict[str, int]:
     """One batch, in an order that a death anywhere leaves repeatable: what says "done" comes last."""
     taken = {name: append_missing(root_uri, name, batch.offered(name)) for name in _APPENDED}
     mark_superseded(root_uri, batch.successors)
-    upsert(root_uri, "videos", _newest(batch.short["videos"]), on="name", newer=lambda there, row: row["seq"] > there["seq"])
+    upsert(root_uri, "videos", _newest(batch.short.get("videos", [])), on="name", newer=lambda there, row: row["seq"] > there["seq"])
     fold_models(root_uri, batch.short.get("models", []))
     taken["commits"] = append_missing(root_uri, "commits", batch.short["commits"])
     return taken

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+
+from faceanon.ledger.tables import TABLES
 
 Rows = dict[str, list[dict]]
 
@@ -10,6 +14,8 @@ Rows = dict[str, list[dict]]
 def rows_of(record: dict) -> Rows:
     """Rows that a record adds: `videos` and `models` are upserted by name and by model_id, the others appended."""
     moment = datetime.fromisoformat(record["committed_at"])
+    if record["kind"] == "rows":
+        return _event(record, moment)
     day = {"ingest_date": moment.date()}
     origin = {**{k: record.get(k) for k in ("record_id", "video_id", "output_id", "name")}, "run_id": record["run"]["run_id"], **day}
     rows: Rows = {
@@ -25,6 +31,14 @@ def rows_of(record: dict) -> Rows:
         rows["tracks"] = [{**origin, **track} for track in record["tracks"]]
         rows["models"] = [model_row(model, moment.date()) for model in record["models"]]
     return rows
+
+
+def _event(record: dict, moment: datetime) -> Rows:
+    """Rows that were handed in as rows; JSON has no moments, so they come as text."""
+    origin = {"record_id": record["record_id"], "ingest_date": moment.date()}
+    moments = [f.name for f in TABLES[record["table"]] if pa.types.is_timestamp(f.type)]
+    rows = [{**row, **{m: datetime.fromisoformat(row[m]).astimezone(UTC) for m in moments if row.get(m)}, **origin} for row in record["rows"]]
+    return {record["table"]: rows, "commits": [{**origin, "kind": "rows", "stage": record["table"], "committed_at": moment}]}
 
 
 def run_row(run: dict, summary: dict | None) -> dict:
@@ -45,6 +59,8 @@ def run_row(run: dict, summary: dict | None) -> dict:
         "keystore_id": run["keystore_id"],
         "ray_version": run["ray_version"],
         "host_class": run["host_class"],
+        "git_commit": run.get("git_commit") or None,
+        "image_digest": run.get("image_digest") or None,
         "published": _count(summary.get("published")),
         "quarantined": _count(summary.get("quarantined")),
         "ingest_date": started.date(),
@@ -76,7 +92,9 @@ def _video(record: dict, origin: dict, moment: datetime) -> dict:
         "size": source["size"] if source["size"] >= 0 else None,
         "sha256": source["sha256"] or None,
         **{k: facts.get(k) for k in ("container", "codec", "duration_us", "fps_num", "fps_den", "w", "h", "rotation", "frames")},
-        "ingested_at": moment,
+        "ingested_at": datetime.fromisoformat(record["ingested_at"]).astimezone(UTC) if record.get("ingested_at") else moment,
+        "ingested_at_source": "manifest" if record.get("ingested_at") else "commit",
+        "legal_basis": record.get("legal_basis") or None,
         **{k: record[k] for k in ("settings_digest", "keystore_id", "scope", "scope_name")},
         "object": output.get("object"),
         "out_sha256": output.get("sha256"),

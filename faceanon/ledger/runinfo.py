@@ -11,7 +11,10 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 @dataclass(frozen=True)
 class RunInfo:
-    """`started_at` is ISO 8601 in UTC; `scope` is the scope's setting, `actor` who started it. No field is a secret."""
+    """`started_at` is ISO 8601 in UTC; `scope` is the scope's setting, `actor` who started it. No field is a secret.
+
+    git_commit, image_digest: of the code and of the container, where they are known.
+    """
 
     run_id: str
     started_at: str
@@ -23,6 +26,8 @@ class RunInfo:
     scope: str
     actor: str = ""
     ray_version: str = ""
+    git_commit: str = ""
+    image_digest: str = ""
 
 
 def new_run_id() -> str:

@@ -3,8 +3,10 @@
 Every table is a Delta table under OUT/ledger/<name>, partitioned by ingest_date, with a schema_version in every row and UTC
 microseconds for moments. Rows come from committed records (one JSON object a decision) and name theirs in `record_id`, so any
 table can be made again. `videos` has one row per name, the newest decision; `outputs` one per publication, of which the newest of a name is
-"current". `videos` also holds what a plan asks of a name (settings, keys, scope, the committed object, and the record that stands below a quarantine).
-A person is a `label` and nothing else: there is no column for an embedding, a crop or a picture, and none may be added.
+"current". subject_keys, policies, holds and retention_events take rows that `events.append_rows` made durable, one record at a time. `videos` also holds
+what a plan asks of a name (settings, keys, scope, the committed object, and the record that stands below a quarantine).
+A person is a `label` and nothing else: there is no column for an embedding, a crop or a picture, and none may be added. Where a face was, frame by
+frame, stands in `track_boxes` alone, whole px in lists of at most 256 frames, for a number of days that the settings say.
 Columns are only ever added; a table written by an older version answers null for the ones it lacks.
 """
 
@@ -15,10 +17,10 @@ from operator import itemgetter
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: without what has come since the first release; such rows answer null
 
 _TEXT, _WHOLE, _REAL, _YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_WORDS = pa.list_(pa.string())
+_WORDS, _WHOLES = pa.list_(pa.string()), pa.list_(pa.int32())
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 _BOOKKEEPING = {"schema_version": pa.int32(), "ingest_date": pa.date32()}
@@ -29,12 +31,13 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "name": _TEXT, "state": _TEXT, "stage": _TEXT, "reason": _TEXT, "video_id": _TEXT, "output_id": _TEXT, "record_id": _TEXT, "run_id": _TEXT, "seq": _WHOLE,
         "uri": _TEXT, "collection": _TEXT, "tags": _WORDS, "store_version_id": _TEXT, "size": _WHOLE, "sha256": _TEXT,
         "container": _TEXT, "codec": _TEXT, "duration_us": _WHOLE, "fps_num": _WHOLE, "fps_den": _WHOLE, "w": _WHOLE, "h": _WHOLE, "rotation": _WHOLE,
-        "frames": _WHOLE, "ingested_at": _MOMENT,
+        "frames": _WHOLE, "ingested_at": _MOMENT, "ingested_at_source": _TEXT, "legal_basis": _TEXT,
         "settings_digest": _TEXT, "keystore_id": _TEXT, "scope": _TEXT, "scope_name": _TEXT, "object": _TEXT, "out_sha256": _TEXT, "stands": _TEXT,
     },
     "runs": {
         "run_id": _TEXT, "state": _TEXT, "started_at": _MOMENT, "ended_at": _MOMENT, "actor": _TEXT, "code_version": _TEXT, "config_sha256": _TEXT, "config_json": _TEXT,
-        "scope": _TEXT, "keystore_id": _TEXT, "ray_version": _TEXT, "host_class": _TEXT, "published": _WHOLE, "quarantined": _WHOLE,
+        "scope": _TEXT, "keystore_id": _TEXT, "ray_version": _TEXT, "host_class": _TEXT, "git_commit": _TEXT, "image_digest": _TEXT,
+        "published": _WHOLE, "quarantined": _WHOLE,
     },
     "models": {
         "model_id": _TEXT, "name": _TEXT, "version": _TEXT, "format": _TEXT, "licence": _TEXT, "source": _TEXT, "task": _TEXT,
@@ -61,7 +64,27 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
     },
     "verdicts": {
         "verdict_id": _TEXT, **_ORIGIN, "auditor": _TEXT, "auditor_model_id": _TEXT, "frames_sampled": _WHOLE, "residual_faces": _WHOLE, "max_residual_score": _REAL,
-        "decision": _TEXT, "reason": _TEXT, "repairs": _WHOLE, "at": _MOMENT,
+        "decision": _TEXT, "reason": _TEXT, "repairs": _WHOLE, "reviewer": _TEXT, "at": _MOMENT,
+    },
+    "track_boxes": {
+        **_ORIGIN, "track_id": _WHOLE, "chunk_no": _WHOLE, "frame0": _WHOLE,
+        "x": _WHOLES, "y": _WHOLES, "w": _WHOLES, "h": _WHOLES, "score_percent": _WHOLES, "source": _WHOLES,
+    },
+    "subject_keys": {
+        "record_id": _TEXT, "event_id": _TEXT, "scope": _TEXT, "key_ref": _TEXT, "state": _TEXT, "created_at": _MOMENT, "destroyed_at": _MOMENT,
+        "reason": _TEXT, "actor": _TEXT, "labels": _WHOLE,
+    },
+    "policies": {
+        "record_id": _TEXT, "policy_id": _TEXT, "version": _TEXT, "selector": _TEXT, "basis": _TEXT, "min_days": _WHOLE, "max_days": _WHOLE, "grace_days": _WHOLE,
+        "action": _TEXT, "approved_by": _TEXT, "sha256": _TEXT, "at": _MOMENT,
+    },
+    "holds": {
+        "record_id": _TEXT, "hold_id": _TEXT, "selector": _TEXT, "case_ref": _TEXT, "placed_by": _TEXT, "placed_at": _MOMENT, "review_at": _MOMENT,
+        "released_by": _TEXT, "released_at": _MOMENT, "reason": _TEXT,
+    },
+    "retention_events": {
+        "record_id": _TEXT, "event_id": _TEXT, "retention_run_id": _TEXT, "video_id": _TEXT, "name": _TEXT, "uri": _TEXT, "version_id": _TEXT, "policy_id": _TEXT,
+        "phase": _TEXT, "decision": _TEXT, "reason": _TEXT, "evidence_json": _TEXT, "clock_local": _MOMENT, "clock_store": _MOMENT, "at": _MOMENT,
     },
     "commits": {**_ORIGIN, "seq": _WHOLE, "kind": _TEXT, "stage": _TEXT, "reason": _TEXT, "committed_at": _MOMENT},
 }  # fmt: skip
