@@ -65,9 +65,10 @@ def work_to_do(resolved: Resolved, known: Known, settings: Settings, keystore_id
     variant = _variant(settings.digest(), keystore_id, settings.identity.scope)
 
     def outcome(name: str) -> plan.Known | None:
-        if name in known.quarantined:
-            return _refused(known.quarantined[name])
-        return _published(known.current[name]) if name in known.current else None
+        if (refused := known.quarantined.get(name)) is not None:
+            return _refused(refused)
+        current = known.current.get(name)
+        return None if current is None else _published(current)
 
     work = plan.work_to_do(requested(resolved.items, variant), outcome, retry_quarantined=retry_quarantined)
     return Work(
