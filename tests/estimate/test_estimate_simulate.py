@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from faceanon.estimate.simulate import in_own_process, simulate
+from faceanon.estimate.simulate import in_own_process, peak_bytes, simulate
 from faceanon.ledger.query import query
 
 PER_VIDEO = 20  # segments of a made-up video
@@ -28,6 +31,23 @@ def test_ten_thousand_segments_are_cheap():
     assert found["segments"] == 10_000
     assert found["peak_mb"] < 512
     assert (found["plan_cpu_s"] + found["fold_cpu_s"]) / found["segments"] < 0.0005
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program's own peak")
+def test_a_peak_is_the_programs_own():
+    """A small program started by one that has held 600 MB reports its own peak, though the kernel hands the parent's ru_maxrss on to it."""
+    own = "import resource; from faceanon.estimate.simulate import peak_bytes; print(peak_bytes(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    large = f"import subprocess, sys; held = bytearray(b'x') * 600_000_000; print(subprocess.run([sys.executable, '-c', {own!r}], capture_output=True, text=True).stdout)"
+    found = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True).stdout
+    peak, handed_on = map(int, found.split())
+
+    assert handed_on >= 600_000_000
+    assert peak < 500_000_000
+
+
+def test_a_peak_without_proc_is_ru_maxrss(tmp_path):
+    """Where there is no such file, what the system counts is told."""
+    assert peak_bytes(tmp_path / "status") >= peak_bytes() // 2 > 0
 
 
 @pytest.mark.long
