@@ -11,6 +11,7 @@ the cover, or all of it) this is the one that hides more.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ PxBox = tuple[int, int, int, int]
 CELLS = {"hide": 6, "blur": 8, "pixelate": 8, "fill": 1}
 FADE = 0.10  # share of the cover's half size over which the paint fades out, outside of the cover
 MIN_CELL_PX = 3
+GRID_SHARE = 32  # steps of a cover's size
 ALPHA_CELLS = 72  # a fade of 0.1 of half the size is still three cells wide
 QUANTUM_8BIT = 4  # step of the cells' values, in 8-bit sample units
 
@@ -35,10 +37,11 @@ def obscure(picture: Picture, face: NDArray[np.float32], cover: NDArray[np.float
         return (0, 0, 0, 0)
     cells = _cells_of(cover, how, strength)
     step = QUANTUM_8BIT << (picture.format.depth - 8)
-    parts = [picture.plane_box(plane, box) for plane in range(len(picture.planes))]
-    alphas = [_alpha(picture, plane, part.shape, box, cover) for plane, part in enumerate(parts[:2]) if part.size]
-    for part, alpha in zip(parts, [*alphas, *alphas[1:]], strict=False):  # both planes of chroma share one
-        _paint(part, alpha, cells, how, step)
+    for plane in range(len(picture.planes)):
+        part = picture.plane_box(plane, box)
+        sx, sy = (1, 1) if plane == 0 or picture.format.chroma is None else picture.format.chroma
+        if part.size:
+            _paint(part, *_blend(_Shape(part.shape, (sx, sy), *_seen_from(cover, box))), cells, how, step)
     return box
 
 
@@ -52,7 +55,16 @@ def whole_cover(face: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArra
     centre, half = (both[:2] + both[2:]) / 2, (both[2:] - both[:2]) / 2
     reach = np.maximum(np.abs(face[:2] - centre), np.abs(face[2:] - centre)) / np.maximum(half, 1e-6)
     grown = half * max(1.0, float((reach**4).sum()) ** 0.25)
-    return np.concatenate([centre - grown, centre + grown]).astype(np.float32)
+    return _on_grid(centre - grown, centre + grown)
+
+
+def _on_grid(low: NDArray, high: NDArray) -> NDArray[np.float32]:
+    """Grown outwards to even px and a size in steps of about a 32nd of itself: a face's covers from frame to frame are of few shapes, and trembling boxes stand still."""
+    if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(high > low)):
+        return np.concatenate([low, high]).astype(np.float32)
+    low = np.floor(low / 2) * 2
+    step = 2.0 ** np.maximum(np.floor(np.log2((high - low) / GRID_SHARE)), 1)
+    return np.concatenate([low, low + np.ceil((high - low) / step) * step]).astype(np.float32)
 
 
 def painted_box(picture: Picture, cover: NDArray[np.float32]) -> PxBox:
@@ -75,8 +87,8 @@ def _cells_of(cover: NDArray[np.float32], how: str, strength: float) -> tuple[in
     return max(1, min(most, round(width / size))), max(1, min(most, round(height / size)))
 
 
-def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], how: str, step: int) -> None:
-    """part (h, w) uint8 or uint16, in place: its coarse version blended over it."""
+def _paint(part: NDArray, alpha: NDArray[np.float32], rest: NDArray[np.float32], cells: tuple[int, int], how: str, step: int) -> None:
+    """part (h, w) uint8 or uint16, in place: its coarse version blended over it. rest: 1 - alpha."""
     h, w = part.shape
     source = np.ascontiguousarray(part)
     few = cv2.resize(_quartered(source), (min(cells[0], w), min(cells[1], h)), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -89,7 +101,7 @@ def _paint(part: NDArray, alpha: NDArray[np.float32], cells: tuple[int, int], ho
     else:
         coarse = _smooth_up(few, w, h, part.dtype)
     if part.dtype == np.uint8:  # several times as fast as the sum below
-        part[...] = cv2.blendLinear(source, coarse, 1 - alpha, alpha)
+        part[...] = cv2.blendLinear(source, coarse, rest, alpha)
         return
     change = cv2.multiply(cv2.subtract(coarse, source, dtype=cv2.CV_32F), alpha)
     part[...] = np.rint(cv2.add(change, source, dtype=cv2.CV_32F)).astype(part.dtype)
@@ -111,18 +123,34 @@ def _smooth_up(few: NDArray[np.float32], w: int, h: int, kind: np.dtype) -> NDAr
     return cv2.resize(np.rint(middle).astype(kind), (w, h), interpolation=cv2.INTER_LINEAR)
 
 
-def _alpha(picture: Picture, plane: int, shape: tuple[int, int], box: PxBox, cover: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) float32 0..1 of one plane's part: 1 in the cover's rounded rectangle, 0 at its fade's end."""
-    sx, sy = (1, 1) if plane == 0 or picture.format.chroma is None else picture.format.chroma
-    centre, half = (cover[:2] + cover[2:]) / 2, np.maximum((cover[2:] - cover[:2]) / 2, 0.5)
-    h, w = shape
+class _Shape(NamedTuple):
+    """What the fade of one plane's part depends on: its samples, luma px to one of them, and the cover as seen from the part's corner, in luma px."""
+
+    size: tuple[int, int]  # rows, columns
+    chroma: tuple[int, int]
+    centre: tuple[float, float]
+    half: tuple[float, float]
+
+
+def _seen_from(cover: NDArray[np.float32], box: PxBox) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The cover's middle and half size."""
+    x0, y0, x1, y1 = cover.tolist()
+    return ((x0 + x1) / 2 - box[0], (y0 + y1) / 2 - box[1]), (max((x1 - x0) / 2, 0.5), max((y1 - y0) / 2, 0.5))
+
+
+@lru_cache(maxsize=16)  # luma and chroma of some faces, whose covers keep their shape for many frames
+def _blend(shape: _Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(h, w) float32 0..1, 1 in the cover's rounded rectangle, 0 at its fade's end; and what is left to 1."""
+    (h, w), (sx, sy), (cx, cy), (rx, ry) = shape
     across, down = min(w, ALPHA_CELLS), min(h, ALPHA_CELLS)  # a smooth shape: worked out on a grid, then enlarged
-    x = ((np.arange(across, dtype=np.float32) + 0.5) * (w / across) * sx + box[0] - centre[0]) / half[0]
-    y = ((np.arange(down, dtype=np.float32) + 0.5) * (h / down) * sy + box[1] - centre[1]) / half[1]
+    x = ((np.arange(across, dtype=np.float32) + 0.5) * (w / across) * sx - cx) / rx
+    y = ((np.arange(down, dtype=np.float32) + 0.5) * (h / down) * sy - cy) / ry
     radius4 = np.square(np.square(x))[None, :] + np.square(np.square(y))[:, None]  # a superellipse of power 4
     table, scale = _fade_table()
     alpha = table[np.minimum(radius4 * scale, len(table) - 1).astype(np.int32)]
-    return alpha if alpha.shape == (h, w) else cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
+    if alpha.shape != (h, w):
+        alpha = cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
+    return alpha, 1 - alpha
 
 
 @lru_cache(maxsize=1)
