@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.errors import SourceTruncated
 from faceanon.core.picture import Picture
-from faceanon.core.records import ColourTags, VideoFacts
+from faceanon.core.records import ColourTags, PacketIndex, VideoFacts
 from faceanon.core.settings import PlanSettings
+from faceanon.media import planes
 from faceanon.media.decode import PictureReader
+from faceanon.media.packets import list_packets, to_index
 from faceanon.media.probe import probe
-from faceanon.media.source import opened
+from faceanon.media.source import frames, main_video, opened, prepare_decoder
+
+MOST_SKIPPED = 16  # frames in a row that no other refers to: what H.264 and HEVC allow
+_WITH_SPARE_FRAMES = ("h264", "hevc")
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,55 @@ def _streams(container: Any, facts: VideoFacts) -> tuple[StreamSummary, ...]:
 
 
 def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Iterator[Picture]:
-    """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame."""
+    """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame.
+
+    Of H.264 and HEVC only frames that others refer to are decoded, which is half the work: a sample, the last one too, may then be up to
+    MOST_SKIPPED frames from where it would be.
+    """
     if facts is None:
         facts, _ = probe(path, PlanSettings())
     yield from sampled_reader(path, facts, every_s)
 
 
-def sampled_reader(path: Path, facts: VideoFacts, every_s: float) -> PictureReader:
+class SampledReader(Iterator[Picture]):
+    """What `sample_pictures` goes through, where frames that no other needs are left out. decode_errors: as of a PictureReader."""
+
+    def __init__(self, path: Path, facts: VideoFacts, frame_pts: NDArray[np.int64], is_sampled: Callable[[int, int], bool]) -> None:
+        self.decode_errors = 0
+        self._pictures = self._read(path, facts, frame_pts, is_sampled)
+
+    def __next__(self) -> Picture:
+        return next(self._pictures)
+
+    def close(self) -> None:
+        """Lets go of the file before the end."""
+        self._pictures.close()
+
+    def _read(self, path: Path, facts: VideoFacts, frame_pts: NDArray[np.int64], is_sampled: Callable[[int, int], bool]) -> Generator[Picture, None, None]:
+        form, last_frame = planes.plane_format(facts), len(frame_pts) - 1
+        number, newest = -1, None
+        with opened(path) as container:
+            stream = main_video(container, path)
+            prepare_decoder(stream)
+            stream.codec_context.skip_frame = "NONREF"
+            for frame in frames(container, stream, path):
+                found = int(np.searchsorted(frame_pts, frame.pts)) if frame.pts is not None else len(frame_pts)
+                if found > last_frame or frame_pts[found] != frame.pts:
+                    continue  # cut off by an edit list
+                number = found
+                self.decode_errors += frame.is_corrupt
+                newest = (number, frame)
+                if is_sampled(number, frame.pts):
+                    yield Picture(number, frame.pts, planes.from_frame(frame, facts, writable=False), form)
+                    newest = None
+        if number < last_frame - MOST_SKIPPED:
+            raise SourceTruncated(f"frames {number + 1} to {last_frame} of {last_frame + 1} do not decode", source=str(path))
+        if newest is not None:
+            number, frame = newest
+            yield Picture(number, frame.pts, planes.from_frame(frame, facts, writable=False), form)
+
+
+def sampled_reader(path: Path, facts: VideoFacts, every_s: float) -> PictureReader | SampledReader:
     """What `sample_pictures` goes through."""
     step = Fraction(every_s).limit_denominator(1_000_000) / facts.time_base
     last_frame = facts.num_frames_from_content - 1
@@ -125,4 +173,16 @@ def sampled_reader(path: Path, facts: VideoFacts, every_s: float) -> PictureRead
             return True
         return False
 
-    return PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)
+    index = _exact_index(path, facts) if facts.codec in _WITH_SPARE_FRAMES else None
+    if index is None:
+        return PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)
+    return SampledReader(path, facts, index.pts, is_sampled)
+
+
+def _exact_index(path: Path, facts: VideoFacts) -> PacketIndex | None:
+    """Where packets alone say which frame has which number."""
+    if facts.container == "avi":
+        return None
+    with opened(path) as container:
+        index = to_index(list_packets(container, main_video(container, path), path))
+    return index if index.trustworthy and len(index.pts) == facts.num_frames_from_content else None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from media_support import FAST, PLAN, encoded, planned, scene, signature
 
+from faceanon.core.errors import SourceTruncated, SourceUnreadable
 from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
-from faceanon.media.describe import describe, sample_pictures
+from faceanon.media.describe import MOST_SKIPPED, describe, sample_pictures
 from faceanon.media.encode import can_write
 from faceanon.media.planes import layout, painted_format
 from faceanon.media.probe import probe
+from faceanon.media.source import main_video, opened
 from faceanon.media.staging import read_packets, read_times
 from faceanon.media.stitch import stitch
 
@@ -95,7 +98,7 @@ def test_a_staged_segment_keeps_exact_times_and_starts_at_a_keyframe(tmp_path):
 
 def test_samples_are_the_first_the_last_and_evenly_between(tmp_path):
     """Frames come at least the wanted time apart, numbered as displayed."""
-    path = write_clip(tmp_path / "a.mp4", scene(31))
+    path = write_clip(tmp_path / "a.mp4", scene(31), codec="mpeg4")
 
     samples = list(sample_pictures(path, None, 0.4))
 
@@ -104,6 +107,38 @@ def test_samples_are_the_first_the_last_and_evenly_between(tmp_path):
     facts, _ = probe(path, PLAN)
     whole = signature(read_pictures(path, facts, None))
     assert [whole[n] for n in (0, 10, 20, 30)] == signature(samples)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_samples_may_leave_out_frames_that_no_other_needs(tmp_path, codec):
+    """With B-frames a sample may come some frames late, under its own number; the first and one near the end are there, and none is far from the next."""
+    path = write_clip(tmp_path / "a.mp4", scene(61), codec=codec, gop=30, bframes=3)
+    facts, _ = probe(path, PLAN)
+    whole = signature(read_pictures(path, facts, None))
+
+    samples = list(sample_pictures(path, None, 0.4))
+
+    numbers = [p.index for p in samples]
+    assert [whole[n] for n in numbers] == signature(samples)
+    assert numbers[0] == 0
+    assert numbers[-1] >= 60 - MOST_SKIPPED
+    assert all(10 <= b - a <= 10 + MOST_SKIPPED for a, b in pairwise(numbers[:-1]))
+    assert 60 // 27 < len(numbers) <= 8
+
+
+def test_a_file_whose_end_does_not_decode_is_not_sampled_as_if_it_were_whole(tmp_path):
+    """Packets are there by number, but the last ones hold nothing that a decoder could read."""
+    path = write_clip(tmp_path / "a.mp4", scene(61), gop=1, bframes=0)
+    facts, _ = probe(path, PLAN)
+    data = bytearray(path.read_bytes())
+    with opened(path) as container:
+        places = [(p.pos, p.size) for p in container.demux(main_video(container, path)) if p.size]
+    for place, size in places[20:]:
+        data[place + 4 : place + size] = bytes(size - 4)
+    path.write_bytes(data)
+
+    with pytest.raises((SourceTruncated, SourceUnreadable)):
+        list(sample_pictures(path, facts, 0.4))
 
 
 def test_an_8k_video_and_a_strip_can_be_written(tmp_path):
