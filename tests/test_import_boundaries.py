@@ -33,7 +33,7 @@ ONLY_IN = {
     "s3fs": {"archive"},
     "fsspec": {"archive", "models"},
     "scenedetect": {"analyze"},
-    "cryptography": {"identity"},
+    "cryptography": {"identity", "ledger"},
     "pyarrow": {"archive", "ledger", "samples", "evaluation", "rayflow", "commands"},
 }
 

@@ -1,4 +1,5 @@
-"""Manifests: csv, jsonl or parquet with the columns uri (required), name, collection and tags; other columns are not read.
+"""Manifests: csv, jsonl or parquet with the columns uri (required), name, collection, tags, legal_basis and ingested_at (ISO 8601 with a zone);
+other columns are not read.
 
 A relative uri is relative to the manifest. Without a name, a relative uri is its own name and any other uri is called by its last
 part. A line that makes no sense becomes a Quarantined row that names file, line and reason; its neighbours are not affected, so a
@@ -12,6 +13,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from faceanon.archive import uri as uris
@@ -20,7 +22,7 @@ from faceanon.core.errors import UsageError
 from faceanon.core.records import Quarantined, SourceItem
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
-_COLUMNS = ("uri", "name", "collection", "tags")
+_COLUMNS = ("uri", "name", "collection", "tags", "legal_basis", "ingested_at")
 _BATCH_ROWS = 16384
 
 Row = tuple[int, dict[str, object] | str]  # line number from 1, and the row's values or what is wrong with it
@@ -131,7 +133,7 @@ def _item(place: _Place, row: dict[str, object] | str) -> SourceItem:
         uris.check_name(name)
     except UsageError as error:
         raise _BadLine(error.reason) from error
-    return SourceItem(str(source), name, _text(row, "collection") or place.collection, _tags(row.get("tags")))
+    return SourceItem(str(source), name, _text(row, "collection") or place.collection, _tags(row.get("tags")), _text(row, "legal_basis"), _moment(row))
 
 
 def _text(row: dict[str, object], column: str) -> str:
@@ -143,6 +145,21 @@ def _text(row: dict[str, object], column: str) -> str:
     if not uris.is_text(value):
         raise _BadLine(f"{column} is not UTF-8: got {uris.printable(value)!r}")
     return value.strip()
+
+
+def _moment(row: dict[str, object]) -> str:
+    """`ingested_at` in UTC. A time without a zone could be any of a day's, so it is refused."""
+    value = row.get("ingested_at")
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip()) if value.strip() else None
+        except ValueError as error:
+            raise _BadLine(f"ingested_at is not a moment in ISO 8601: got {value!r}"[:200]) from error
+    if value is None:
+        return ""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _BadLine(f"ingested_at is not a moment with a zone, such as 2026-03-01T12:00:00Z: got {value!r}"[:200])
+    return value.astimezone(UTC).isoformat()
 
 
 def _source(place: _Place, written: str) -> Uri:

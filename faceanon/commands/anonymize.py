@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
     scopes = {scope_name(settings, item, "") for item in resolved.items}
     keystore.ensure_scopes(scopes)
-    run_info = new_run(settings, keystore.keystore_id)
+    run_info = replace(new_run(settings, keystore.keystore_id), ray_version="" if arguments.local else version("ray"))
     spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
     sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
     doctor.require(out.root, work_root)

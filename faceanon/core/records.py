@@ -37,6 +37,8 @@ class SourceItem:
     name: str
     collection: str = ""
     tags: tuple[str, ...] = ()
+    legal_basis: str = ""  # why it may be kept and worked on, as the manifest says
+    ingested_at: str = ""  # when it came in, ISO 8601 in UTC, as the manifest says
 
 
 @dataclass(frozen=True)

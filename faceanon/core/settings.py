@@ -1,7 +1,7 @@
 """Every setting, as one frozen class per step; loaded strictly from TOML, digested into provenance.
 
-`RunSettings` and `StoreSettings` change where and how fast work is done, never a published byte; all other sections enter the digest, which is part of
-an output's id: change one and videos are published anew.
+`RunSettings` and `StoreSettings` change where and how fast work is done, `LedgerSettings` and `EvidenceSettings` what is written down beside it, never a
+published byte; all other sections enter the digest, which is part of an output's id: change one and videos are published anew.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def _setting(default, note: str, choices: tuple = ()):
 
 SCHEMES = frozenset({"abfs", "adl", "az", "gcs", "gs", "hdfs", "memory", "oci", "oss"})  # object stores; never http, never a chain, never this machine's files
 _ENDPOINT = re.compile(r"(https?://[A-Za-z0-9.\-]+(:\d+)?/?)?")
+_ASIDE = ("run", "store", "ledger", "evidence")  # sections that never change a published byte
 DETECTORS = ("centerface", "mtcnn", "yunet")  # in the order in which they are taken as auditors
 
 
@@ -132,6 +133,19 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class LedgerSettings:
+    boxes_days: int = _setting(30, "days for which the ledger keeps where each face was, frame by frame; 0 = it is never written")
+    compact_files: int = _setting(64, "files of one table and day beyond which they are made into one at the end of a run; 0 = never")
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    key: str = _setting("", "file of the key that signs the ledger's checkpoints, made once; empty = evidence.key beside the keystore")
+    mirror: str = _setting("", "second place for signed checkpoints, out of reach of whoever can write OUT: a folder or s3:// prefix; empty = none")
+    lock_days: int = _setting(0, "days for which the mirror's store must refuse to delete a checkpoint (Object Lock, compliance mode); 0 = none")
+
+
+@dataclass(frozen=True)
 class Settings:
     plan: PlanSettings = PlanSettings()
     shots: ShotSettings = ShotSettings()
@@ -144,10 +158,12 @@ class Settings:
     models: ModelSettings = ModelSettings()
     run: RunSettings = RunSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     def digest(self) -> str:
-        """64 hex digits over every section but `run` and `store`: settings of equal digest give equal output."""
-        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in ("run", "store")}, sort_keys=True))
+        """64 hex digits over every section that can change a published byte: settings of equal digest give equal output."""
+        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in _ASIDE}, sort_keys=True))
 
     def with_values(self, **values: object) -> Settings:
         """A copy with `section__key=value` changed; None leaves a value as it is. Raises SettingsError."""
@@ -248,6 +264,9 @@ def _check(settings: Settings, source: str) -> None:
         (bool(_ENDPOINT.fullmatch(settings.store.endpoint)), "store.endpoint must be http(s)://host or http(s)://host:port, without a path and without credentials"),
         (names(settings.store.schemes) <= SCHEMES, f"store.schemes must be some of {', '.join(sorted(SCHEMES))}: got {settings.store.schemes!r}"),
         (settings.store.whole_mb >= 0, "store.whole_mb must be 0 or more"),
+        (settings.ledger.boxes_days >= 0, "ledger.boxes_days must be 0 or more"),
+        (settings.ledger.compact_files >= 0, "ledger.compact_files must be 0 or more"),
+        (0 <= settings.evidence.lock_days <= 36500, "evidence.lock_days must be 0 to 36500"),
         (settings.run.media_memory_gb >= 0.5, "run.media_memory_gb must be 0.5 or more"),
         (settings.run.media_stall_s > 0, "run.media_stall_s must be above 0"),
         (settings.run.media_cpu_s >= 1, "run.media_cpu_s must be 1 or more"),

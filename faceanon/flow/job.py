@@ -28,7 +28,7 @@ from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.ports import Store
 from faceanon.core.records import Segment, SourceVersion, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings, from_table
-from faceanon.flow import layout, parts
+from faceanon.flow import build, layout, parts
 from faceanon.flow.host import Host, OneProcess
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.sealed import load_regions
@@ -221,6 +221,8 @@ def new_run(settings: Settings, keystore_id: str) -> RunInfo:
         keystore_id=keystore_id,
         scope=settings.identity.scope,
         actor=_user(),
+        git_commit=build.git_commit(),
+        image_digest=build.image_digest(),
     )
 
 

@@ -16,6 +16,7 @@ from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch
 from faceanon.identity.keystore import scope_name
+from faceanon.ledger import boxes
 from faceanon.ledger.commit import commit_published
 from faceanon.ledger.records import publication
 from faceanon.media.describe import MediaSummary, describe, sample_pictures
@@ -39,9 +40,10 @@ def run(context: Context, unit: Row) -> Row:
         analysis = analyze.load(context, output_id, plan)
         scope = scope_name(context.settings, plan.item, plan.video_id)
         models = model_rows(context.settings)
+        where = boxes.write(context.out, output_id, regions) if context.settings.ledger.boxes_days else None
         record = publication(
             context.proven(plan), verified, regions, analysis, staged, context.spec.run, context.settings,
-            scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts,
+            scope_name=scope, object=name, models=models, frame_pts=summary.frame_pts, boxes=where,
         )
         context.source(plan.source)  # once more: what was rendered is still what is there
         _commit(context, record)

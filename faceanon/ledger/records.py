@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.ids import output_id
-from faceanon.core.records import Quarantined, SourceVersion, StagedSegment, Verdict, Verified, VideoFacts, VideoPlan, VideoRegions
+from faceanon.core.records import Quarantined, SourceItem, SourceVersion, StagedSegment, Verdict, Verified, VideoFacts, VideoPlan, VideoRegions
 from faceanon.core.settings import Settings
 from faceanon.ledger import parts
 from faceanon.ledger.runinfo import RunInfo
@@ -25,7 +25,7 @@ __all__ = ["RunInfo", "comparable", "object_name", "publication", "quarantine"]
 
 _VOLATILE = {
     "run", "run_id", "committed_at", "out_uri", "seq", "record_id", "supersedes", "stands", "attempt", "cpu_seconds", "seconds",
-    "ingest_date", "ingested_at", "at", "verdict_id", "started_at", "ended_at", "host_class", "ray_version",
+    "ingest_date", "ingested_at", "boxes", "at", "verdict_id", "started_at", "ended_at", "host_class", "ray_version",
 }  # fmt: skip  # who, when, where, how often, and what the name held before; in a record and in the rows made of it
 
 
@@ -47,11 +47,13 @@ def publication(
     object: str = "",
     models: Sequence[dict] = (),
     frame_pts: NDArray[np.int64] | None = None,
+    boxes: dict | None = None,
 ) -> dict:
     """The record of a verified video.
 
     scope_name: the scope's own name as it entered the output's id (default: run.scope). object: the committed file's name in the store (default: object_name).
     models: rows for the table `models`, at least {"model_id": sha256, "name": ...}. frame_pts (F,) lets shots and tracks say pts, too.
+    boxes: where the rows of track_boxes lie, as `boxes.write` says.
     """
     if verified.plan.video_id != plan.video_id or regions.video_id != plan.video_id:
         raise ValueError(f"parts of different videos: got {plan.video_id = }, {verified.plan.video_id = }, {regions.video_id = }")
@@ -59,7 +61,7 @@ def publication(
     output = output_id(plan.video_id, run.settings_digest, run.keystore_id, scope_name)
     tracks = parts.tracks(regions, staged, settings.render.engine, frame_pts)
     return {
-        **_head("published", plan.item.name, plan.video_id, plan.item.collection, plan.item.tags, plan.source, run, scope_name),
+        **_head("published", plan.item, plan.video_id, plan.source, run, scope_name),
         "output_id": output,
         "engine": settings.render.engine,
         "facts": _facts(plan.facts),
@@ -70,6 +72,7 @@ def publication(
         "segments": parts.segments(plan, staged),
         "shots": parts.shots(plan.facts.num_frames_from_content, shots, frame_pts),
         "tracks": tracks,
+        "boxes": boxes,
         "models": sorted((dict(m) for m in models), key=lambda m: m["model_id"]),
     }
 
@@ -79,7 +82,7 @@ def quarantine(record: Quarantined, run: RunInfo, *, scope_name: str = "", facts
     item = record.item
     source = record.source or SourceVersion(item.uri, -1, "", "")
     return {
-        **_head("quarantined", item.name, record.video_id, item.collection, item.tags, source, run, scope_name or run.scope),
+        **_head("quarantined", item, record.video_id, source, run, scope_name or run.scope),
         "stage": record.stage,
         "reason": record.reason,
         "facts": _facts(facts) if facts else None,
@@ -96,14 +99,16 @@ def comparable(record: object) -> object:
     return record
 
 
-def _head(kind: str, name: str, video: str, collection: str, tags: Sequence[str], source: SourceVersion, run: RunInfo, scope_name: str) -> dict:
+def _head(kind: str, item: SourceItem, video: str, source: SourceVersion, run: RunInfo, scope_name: str) -> dict:
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
-        "name": name,
+        "name": item.name,
         "video_id": video,
-        "collection": collection,
-        "tags": list(tags),
+        "collection": item.collection,
+        "tags": list(item.tags),
+        "legal_basis": item.legal_basis,
+        "ingested_at": item.ingested_at,
         "source": asdict(source),
         "run": asdict(run),
         "settings_digest": run.settings_digest,

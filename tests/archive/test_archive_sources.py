@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,6 +133,24 @@ def test_manifests_agree(archive):
         (archive.uri("b/c.MOV"), "b/c.MOV", "list", ()),
         (archive.uri("b/d/e.gif"), "e.gif", "list", ()),
     ]
+
+
+def test_manifests_say_why_a_video_may_be_kept_and_since_when(tmp_path):
+    """Its legal basis, and when it came in, in UTC; a moment without a zone could be any of a day's, and is refused."""
+    lines = [
+        {"uri": "a.mp4", "legal_basis": "contract 7", "ingested_at": "2026-03-01T12:00:00+02:00"},
+        {"uri": "b.mp4", "ingested_at": "2026-03-01T12:00:00"},
+        {"uri": "c.mp4", "ingested_at": "yesterday"},
+        {"uri": "d.mp4", "legal_basis": "", "ingested_at": ""},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    moment = pa.array([datetime(2026, 3, 1, 12, tzinfo=UTC)], pa.timestamp("us", tz="Europe/Berlin"))
+    pq.write_table(pa.table({"uri": ["e.mp4"], "ingested_at": moment}), tmp_path / "m.parquet")
+    found = ask(str(tmp_path / "m.jsonl"), str(tmp_path / "m.parquet"))
+
+    said = [(item.name, item.legal_basis, item.ingested_at) for item in found.items]
+    assert said == [("a.mp4", "contract 7", "2026-03-01T10:00:00+00:00"), ("d.mp4", "", ""), ("e.mp4", "", "2026-03-01T12:00:00+00:00")]
+    assert [(r.item.name, "ingested_at is not a moment" in r.reason) for r in found.rejected] == [("m.jsonl:2", True), ("m.jsonl:3", True)]
 
 
 def test_bad_csv_lines(tmp_path):

@@ -34,10 +34,10 @@ def test_a_wrong_settings_table_is_named(table, part):
 
 
 def test_only_what_can_change_bytes_enters_the_digest():
-    """Workers and scratch do not change the digest; quality does."""
+    """Workers and what the ledger keeps do not change the digest; quality does."""
     base = Settings()
 
-    assert base.with_values(run__workers=7).digest() == base.digest()
+    assert base.with_values(run__workers=7, ledger__boxes_days=1, evidence__mirror="s3://b").digest() == base.digest()
     assert base.with_values(encode__quality=30).digest() != base.digest()
 
 
