@@ -130,15 +130,16 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
     quality, threads = settings.quality, settings.threads
     no_b_frames = facts.container in ("avi", "flv")  # AVI keeps no presentation times
     if encoder == "libx264":
-        params = f"sps-id={SPS_ID}:open-gop=0:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
+        # x264's faster sums for the macroblock tree differ from one processor to the next, and with AVX-512 and two threads read memory that nobody has written
+        params = f"sps-id={SPS_ID}:open-gop=0:cpu-independent=1:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
         return {"preset": settings.preset, "crf": str(quality), "x264-params": params}
     if encoder == "libx265":
         params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
         return {"preset": settings.preset, "crf": str(min(51, quality + 4)), "x265-params": params}
     if encoder == "libvpx-vp9":
         return {"deadline": "realtime", "cpu-used": "5", "crf": str(min(63, round(quality * 1.4))), "b": "0", "row-mt": "0"}
-    if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame
-        return {"deadline": "realtime", "cpu-used": "4", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
+    if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame; a speed below 0 is fixed, one above follows the clock
+        return {"deadline": "realtime", "cpu-used": "-4", "crf": str(min(63, max(4, round(quality * 0.8)))), "b": "100M", "auto-alt-ref": "0"}
     if encoder == "libsvtav1":
         return {"preset": "9", "crf": str(min(63, quality + 10)), "svtav1-params": f"lp={threads}"}
     if encoder == "ffv1":
