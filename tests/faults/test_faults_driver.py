@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from support.fault_runs import Job, assert_whole, kill, rows_of, videos_of, wait_until
+from support.fault_runs import POISONED, Job, assert_whole, kill, pictures_of, rows_of, videos_of, wait_until
 from support.faults import met
 
 from faceanon.ledger.query import query
 
 PHASES = ("probe", "analyze", "link", "redact", "publish")
 SLOW = {"on": "detect", "how": "slow"}
+CHANGED = "cam/walk.mp4"
 MOMENTS = {
     "before a segment is written": {"on": "upload", "match": r"/staged/", "when": "before"},
     "between write and commit of a segment": {"on": "upload", "match": r"/staged/", "when": "after"},
@@ -131,6 +134,68 @@ def test_another_segment_length_keeps_people(job, quiet):
     assert_whole(job, None, summary)
     people = "SELECT name, track_id, label, shot_no, n_det FROM tracks ORDER BY ALL"
     assert query(job.out, people).to_pylist() == query(quiet.out, people).to_pylist()
+
+
+@pytest.mark.long
+def test_another_segment_length_keeps_faces(quiet, tmp_path):
+    """The same with swapped faces: wherever a person is seen, the new face is that of a run with short segments, and that of another key is not."""
+    options = ("--engine", "swap", "--segment-seconds", "0.8")
+    calm, shaken = (Job(tmp_path / name, quiet.archive, quiet.key, options=options) for name in ("calm", "shaken"))
+    stranger = Job(tmp_path / "stranger", quiet.archive, tmp_path / "other.json", options=options)
+    calm.run()
+    stranger.run()
+    shaken.killed_when(lambda: shaken.attempt("redact"), shaken.start())
+
+    summary = shaken.run("--segment-seconds", "30")
+
+    assert_whole(shaken, None, summary)
+    assert colours_apart(calm, shaken) < 12
+    assert colours_apart(calm, stranger) > 24
+
+
+def colours_apart(one: Job, other: Job) -> float:
+    """How much the mean colour of a face-sized place differs at most between what two runs publish, 0..255."""
+    most = 0.0
+    for name in videos_of(one.out):
+        for left, right in zip(*(pictures_of(Path(job.out) / name) for job in (one, other)), strict=True):
+            for a, b in zip(left[1:], right[1:], strict=True):  # chroma: coding changes it little
+                apart = cv2.blur(a.astype(np.float32) - b, (11, 11))
+                most = max(most, float(np.abs(apart).max()))
+    return most
+
+
+def test_a_source_that_changes_under_a_run(job, quiet, tmp_path):
+    """Other bytes come under a name after they were planned: that video is quarantined and not mixed, and the next run publishes what is there then."""
+    archive = Path(shutil.copytree(quiet.archive, tmp_path / "archive"))
+    own, calm = (Job(tmp_path / name, str(archive), quiet.key) for name in ("own", "calm"))
+    process = own.start(plan=[{"on": "upload", "match": r"/staged/", "when": "before", "how": "slow"}])
+    wait_until(lambda: own.attempt("redact"), process)
+    shutil.copy(archive / POISONED, archive / "new")
+    (archive / "new").replace(archive / CHANGED)
+
+    refused = own.finish(process)
+    assert_whole(own, quiet, refused, quarantined=(CHANGED,))
+    summary = own.run()
+    expected = calm.run()
+
+    assert "changed" in refused["quarantined"][0]["reason"]
+    assert_whole(calm, None, expected)
+    assert_whole(own, calm, summary)
+
+
+@pytest.mark.long
+def test_a_source_that_changes_between_two_runs(job, quiet, tmp_path):
+    """A run dies while it renders and other bytes come meanwhile: the run that takes it up publishes them, and nothing of the old ones."""
+    archive = Path(shutil.copytree(quiet.archive, tmp_path / "archive"))
+    own, calm = (Job(tmp_path / name, str(archive), quiet.key) for name in ("own", "calm"))
+    own.killed_when(lambda: own.attempt("redact"), own.start())
+    shutil.copy(archive / POISONED, archive / CHANGED)
+
+    summary = own.run()
+    expected = calm.run()
+
+    assert_whole(calm, None, expected)
+    assert_whole(own, calm, summary)
 
 
 def test_people_of_a_collection_keep_their_faces(quiet, tmp_path):

@@ -55,6 +55,23 @@ def test_a_node_that_comes_in_its_place(job, quiet):
     assert_whole(job, quiet, summary)
 
 
+@pytest.mark.long
+def test_more_nodes_than_before(job, quiet):
+    """A driver dies while one node works; the run that takes it up finds three, and more than one of them renders."""
+    with RayNodes(1) as nodes:
+        process = job.start(ray=nodes.address, plan=[SLOW])
+        job.killed_when(lambda: job.attempt("analyze"), process)
+        nodes.add(1)
+        nodes.add(1)
+        process = job.start(ray=nodes.address, plan=[{"on": "upload", "match": r"/staged/", "when": "before", "how": "slow"}])
+        seen: set[str] = set()
+        wait_until(lambda: seen.update(nodes_at_work(job, "redact")) or len(seen) > 1, process)
+
+        summary = job.finish(process)
+
+    assert_whole(job, quiet, summary)
+
+
 def test_every_node_must_see_the_keystore(job, quiet, tmp_path):
     """A second node with another home and without FACEANON_KEY stops the run before any work, with exit 2 and the node's name; with the key it takes part."""
     key = "base64:" + base64.b64encode(quiet.key.read_bytes()).decode()

@@ -124,3 +124,18 @@ def test_a_worker_killed_from_outside_and_the_driver_after_it(job, quiet, nodes)
     summary = job.run()
 
     assert_whole(job, quiet, summary)
+
+
+@pytest.mark.long
+def test_two_drivers_on_one_cluster(job, quiet, nodes, tmp_path):
+    """They share its workers as they come, each video gets one record, and both say that all is well."""
+    other = Job(tmp_path / "other", job.archive, job.key, out=job.out)
+    first, second = (one.start("--workers", "1", ray=nodes.address, plan=[SLOW]) for one in (job, other))
+
+    theirs = other.finish(second)
+    ours = job.finish(first)
+
+    assert theirs["exit_code"] == 0, theirs["stderr"]
+    assert theirs["published"] + theirs["unchanged"] == theirs["requested"]
+    assert_whole(job, quiet, ours)
+    assert list(other.scratch.iterdir()) == []

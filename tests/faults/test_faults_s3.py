@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.fault_proxy import LASTING, FaultProxy
-from support.fault_runs import Job, assert_whole, names_of, wait_until
+from support.fault_runs import POISONED, Job, assert_whole, names_of, wait_until
 from support.faults import met
+from support.ray_nodes import RayNodes
 from support.s3_restart import RestartableServer
 from support.s3_server import BUCKET
 
@@ -81,6 +82,37 @@ def test_a_driver_that_dies_with_half_an_upload(in_store, quiet, proxy):
 
     summary = in_store.run()
 
+    assert_whole(in_store, quiet, summary)
+
+
+@pytest.mark.long
+def test_a_source_that_changes_under_a_run(in_store, quiet):
+    """An object gets another etag after it was planned: its video is quarantined, and the next run publishes what is there then."""
+    process = in_store.start(plan=[{"on": "upload", "match": r"/staged/", "when": "before", "how": "slow"}])
+    wait_until(lambda: in_store.attempt("redact"), process)
+    open_store(in_store.archive).replace("cam/walk.mp4", (Path(quiet.archive) / POISONED).read_bytes())
+
+    refused = in_store.finish(process)
+    assert_whole(in_store, quiet, refused, quarantined=("cam/walk.mp4",))
+    summary = in_store.run()
+
+    assert "changed" in refused["quarantined"][0]["reason"]
+    assert_whole(in_store, None, summary)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_workers_that_die_while_the_store_fails(in_store, quiet, proxy, s3_server):
+    """On a Ray cluster with everything in the store: workers are killed at three moments while requests fail, and the bytes are a quiet run's."""
+    in_store.environment = {"AWS_ENDPOINT_URL": proxy.endpoint}
+    moments = [("upload", r"/staged/", "after"), ("create", r"/staged/.*json", "after"), ("create", r"/ledger/records/", "before")]
+    plan = [{"on": on, "match": match, "when": when, "how": "kill", "times": 1} for on, match, when in moments]
+    rules = [proxy.fault(action, method=method, key=key, count=1) for storm in STORM.values() for action, method, key, _ in storm]
+    with RayNodes(2, environment={**s3_server, **in_store.environment}) as nodes:
+        summary = in_store.run(ray=nodes.address, plan=plan)
+
+    assert [len(met(in_store.faults, number)) for number in range(len(plan))] == [1, 1, 1]
+    assert all(rule.used for rule in rules)
     assert_whole(in_store, quiet, summary)
 
 

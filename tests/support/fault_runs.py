@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from support.fake_archive import frames, write_archive
 
 from faceanon.archive.store import open_store
@@ -23,6 +25,7 @@ from faceanon.ledger.query import query
 from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
 from faceanon.media.probe import probe
+from faceanon.media.segments import plan_segments
 
 JOB = Path(__file__).with_name("fault_job.py")
 POISONED = "cam/poison.mp4"
@@ -103,10 +106,11 @@ class Job:
 
     def attempts(self, phase: str) -> list[dict]:
         """Everybody who works on a unit of a phase now."""
-        found = []
-        for path in sorted(Path(self.out).glob(f".work/attempts/*/{phase}/*.[0-9]")):
-            with suppress(FileNotFoundError, json.JSONDecodeError):
-                found.append(json.loads(path.read_text()))
+        found, store = [], open_store(self.out)
+        for name in store.list(".work/attempts"):
+            if re.search(rf"/{phase}/[^/]+\.[0-9]+$", name):
+                with suppress(FileNotFoundError, json.JSONDecodeError):
+                    found.append(json.loads(store.read(name)))
         return found
 
 
@@ -133,11 +137,12 @@ def rows_of(out: str, name: str, without: tuple[str, ...] = ()) -> list[dict]:
     return [row for row in query(out, SAME[name]).to_pylist() if row["name"] not in without]
 
 
-def assert_whole(job: Job, quiet: Job | None, summary: dict, *, quarantined: tuple[str, ...] = (), exit_code: int | None = None) -> None:
+def assert_whole(job: Job, quiet: Job | None, summary: dict, *, quarantined: tuple[str, ...] = ()) -> None:
     """What holds after every fault, once a run has ended by itself: nothing lost, nothing twice, nothing left, and the bytes of a quiet run."""
-    assert summary["exit_code"] == (exit_code if exit_code is not None else 3 if quarantined else 0), summary["stderr"]
+    assert summary["exit_code"] == (3 if quarantined else 0), summary["stderr"]
     assert summary["balances"]
-    assert {q["name"] for q in summary["quarantined"]} == set(quarantined)
+    assert summary["requested"] == len(names_of(job.archive)) == summary["published"] + summary["unchanged"] + len(quarantined)
+    assert [q["name"] for q in summary["quarantined"]] == sorted(quarantined)
     _assert_published_once(job, quarantined)
     _assert_nothing_left(job)
     if quiet is not None:
@@ -158,6 +163,8 @@ def _assert_published_once(job: Job, quarantined: tuple[str, ...]) -> None:
 
     assert wanted == set(logs), "every video asked for has a decision, and nothing else has"
     assert {name for name, log in logs.items() if log[-1]["kind"] == "quarantined"} == set(quarantined)
+    assert set(store.list("objects")) == {r["output"]["object"] for records in published.values() for r in records}, "an object that no record names is left"
+    assert set(videos_of(job.out)) == {f"videos/{name}" for name, records in published.items() if records}
     for name, records in published.items():
         outputs = [r["output_id"] for r in records]
         assert len(outputs) == len(set(outputs)), f"{name} was published twice"
@@ -169,8 +176,7 @@ def _assert_as_recorded(job: Job, store, name: str, record: dict) -> None:
     data = store.read(f"videos/{name}")
     path = job.home / f"look{Path(name).suffix}"
     path.write_bytes(data)
-    facts, index = probe(path, Settings().plan)
-    pictures = sum(1 for segment in _whole(facts, index) for _ in read_pictures(path, facts, segment, writable=False))
+    pictures = sum(1 for _ in pictures_of(path))
     path.unlink()
 
     assert hashlib.sha256(data).hexdigest() == record["output"]["sha256"]
@@ -178,10 +184,12 @@ def _assert_as_recorded(job: Job, store, name: str, record: dict) -> None:
     assert pictures == record["output"]["frames"] == record["facts"]["frames"]
 
 
-def _whole(facts, index):
-    from faceanon.media.segments import plan_segments
-
-    return plan_segments("look", facts, index, Settings().plan)
+def pictures_of(path: Path) -> Iterator[tuple[np.ndarray, ...]]:
+    """The planes of each picture of a video, decoded from its first to its last; read-only, good until the next one is asked for."""
+    plan = Settings().plan
+    facts, index = probe(path, plan)
+    for segment in plan_segments("look", facts, index, plan):
+        yield from (picture.planes for picture in read_pictures(path, facts, segment, writable=False))
 
 
 def _assert_nothing_left(job: Job) -> None:
@@ -193,8 +201,7 @@ def _assert_nothing_left(job: Job) -> None:
     assert [p.name for p in job.scratch.iterdir()] == [], "scratch is left"
     originals = {hashlib.sha256(data).hexdigest() for data in _originals(job.archive)}
     assert originals.isdisjoint(hashlib.sha256(store.read(name)).hexdigest() for name in store.list("objects")), "an original is in OUT"
-    if job.out.startswith("/"):
-        assert [str(p) for p in Path(job.out).rglob(".aside-*")] == [], "a half-written file is left"
+    assert [entry.name for entry in store.unfinished(-60.0)] == [], "a half-written file or upload is left"
 
 
 def names_of(archive: str) -> list[str]:
