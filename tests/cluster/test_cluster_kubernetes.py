@@ -57,6 +57,25 @@ def test_the_kustomization_names_every_file():
     assert sorted(listed) == sorted(files)
 
 
+@pytest.mark.parametrize("kind", ["RayCluster", "RayJob"])
+def test_ray_reads_the_groups(kind):
+    """Ray's own autoscaler, which KubeRay runs beside a head, makes of each group the CPUs, GPUs and numbers of nodes that are meant; the head has no CPU to give."""
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+    from ray.autoscaler._private.util import validate_config
+
+    entry = next(entry for entry in OBJECTS if entry["kind"] == kind)
+    cluster = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": entry["metadata"], "spec": entry["spec"].get("rayClusterSpec", entry["spec"])}
+
+    found = _derive_autoscaling_config_from_ray_cr(cluster)
+
+    validate_config(found)
+    resources = {name: group["resources"] for name, group in found["available_node_types"].items()}
+    assert resources["headgroup"]["CPU"] == 0
+    assert (resources["gpu-spot"]["CPU"], resources["gpu-spot"]["GPU"]) == (15, 1)
+    assert (resources["cpu-on-demand"]["CPU"], "GPU" in resources["cpu-on-demand"]) == (15, False)
+    assert {name: group["max_workers"] for name, group in found["available_node_types"].items()} == {"headgroup": 0, "gpu-spot": 8, "cpu-on-demand": 4}
+
+
 def test_the_settings_fit_the_nodes(tmp_path):
     """The program takes the settings, and a node whose actors all fill their scratch still has its disk."""
     text = next(entry["data"]["settings.toml"] for entry in OBJECTS if "settings.toml" in entry.get("data", {}))
