@@ -1,8 +1,9 @@
 """`faceanon bench CLIP...`: CPU seconds a frame by stage, beside plain decode and plain decode + encode of the same clip in the same run.
 
 Rounds alternate, so that a noisy machine disturbs both sides alike; medians are printed, and ratios, which travel better than seconds.
-Every model runs on one thread; decoders and encoders as in the job. What is paid once a run (loading models, folding records into the ledger's
-tables) is not counted per frame; the ledger's share is listed.
+Every model runs on one thread; decoders and encoders as in the job. The job reads in processes of their own, whose CPU time counts; plain
+decoding is done in this one. What is paid once a run (loading models, folding records into the ledger's tables) is not counted per frame; the
+ledger's share is listed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
 from faceanon.flow.request import Work
+from faceanon.flow.stopwatch import cpu_spent_s
 from faceanon.identity.keystore import scope_name
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter
@@ -88,11 +89,11 @@ def _job(clip: Path, settings: Settings) -> dict[str, Any]:
         keystore.ensure_scopes(scopes)
         spec = JobSpec(out.root, f"{folder}/work", str(keystore.path), scopes, keystore.fingerprint(scopes), settings, new_run(settings, keystore.keystore_id))
         with Context(spec, _loaded_once) as context:
-            began = time.process_time()
+            began = cpu_spent_s()
             summary = driver.run(context, LocalExecutor(context), Work(new=(Requested(item, *version_of(item.uri), ""),)), Quiet())
             if summary["quarantined"]:
                 raise UsageError(summary["quarantined"][0]["reason"], source=str(clip))
-            summary["cpu_total_s"] = time.process_time() - began - summary["cpu_seconds"]["ledger"]  # that is paid once a run, not per frame
+            summary["cpu_total_s"] = cpu_spent_s() - began - summary["cpu_seconds"]["ledger"]  # that is paid once a run, not per frame
     return summary
 
 
@@ -104,7 +105,7 @@ def _loaded_once(settings: Settings, *, need: frozenset[str]) -> Models:
 
 def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -> float:
     """CPU seconds of decoding, or of decoding and encoding with the job's own settings."""
-    began = time.process_time()
+    began = cpu_spent_s()
     if not encode:
         for _ in read_pictures(clip, facts, None):
             pass
@@ -112,7 +113,7 @@ def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -
         with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder, SegmentWriter(Path(folder) / "plain.nut", facts, settings.encode) as writer:
             for picture in read_pictures(clip, facts, None):
                 writer.write(picture)
-    return time.process_time() - began
+    return cpu_spent_s() - began
 
 
 def _table(report: dict[str, Any]) -> str:

@@ -19,8 +19,7 @@ from faceanon.evaluation.metrics import LEAST_CHANGE, change
 from faceanon.evaluation.report import cut_table, recall_table, swap_table, table
 from faceanon.evaluation.shots import evaluate_shots, read_cuts
 from faceanon.evaluation.swap import score, total, tracklets_of
-from faceanon.media.decode import read_pictures
-from faceanon.media.probe import probe
+from faceanon.media.guarded import probe, read_pictures
 from faceanon.models.catalog import load_models
 from faceanon.models.detectors import make_detector
 

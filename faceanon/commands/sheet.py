@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from faceanon.core.picture import Image
-from faceanon.media.describe import sample_pictures
+from faceanon.media.guarded import sample_pictures
 
 GAP_PX = 4
 

@@ -18,7 +18,8 @@ from faceanon.core.errors import SourceError
 from faceanon.core.settings import PlanSettings, Settings
 from faceanon.flow.request import work_to_do
 from faceanon.ledger.known import Known
-from faceanon.media.glance import Glance, glance
+from faceanon.media.glance import Glance
+from faceanon.media.guarded import glance
 
 Look = Callable[[Path, PlanSettings], Glance]
 _LOOKS = 8  # headers read at a time

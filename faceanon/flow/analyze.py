@@ -10,7 +10,7 @@ from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
 from faceanon.identity.sealed import load_analysis, save_analysis
-from faceanon.media.decode import read_pictures
+from faceanon.media.guarded import read_pictures
 
 MODELS = ("detector", "mesh", "embedder", "attributes", "shot_net")
 

@@ -34,6 +34,7 @@ from faceanon.identity.keystore import Keystore
 from faceanon.identity.sealed import load_regions
 from faceanon.ledger.records import RunInfo
 from faceanon.ledger.runs import new_run_id
+from faceanon.media import guarded
 from faceanon.models.catalog import Models, load_models
 from faceanon.models.device import choose
 
@@ -88,6 +89,7 @@ class Context:
         self._loader = loader
         self.settings = spec.settings
         allow(spec.settings.store)
+        guarded.configure(spec.settings.run)
         self._models: dict[str, Any] = {}
         self._regions: tuple[str, VideoRegions] | None = None
         self._source: tuple[SourceVersion, Path, str] | None = None  # the last one, since segments of one video tend to follow each other

@@ -9,7 +9,7 @@ from faceanon.archive.parts import PartFile
 from faceanon.core.errors import SourceUnsupported
 from faceanon.core.records import PacketIndex, Segment, VideoFacts
 from faceanon.core.settings import PlanSettings
-from faceanon.media import partial
+from faceanon.media import guarded, partial
 
 _HEAD_BYTES = 1 << 16  # of the file's begin that enter its fingerprint, beside the index
 _MOST_ROUNDS = 1000  # segment starts that turn out to be no clean ones are looked into one after the other
@@ -20,7 +20,7 @@ T = TypeVar("T")
 def opened(part: PartFile, plan: PlanSettings) -> str:
     """Fetches all that is read whenever the container is opened; its fingerprint, or "" where only the whole file will do."""
     place = None
-    for look in (lambda: partial.index_look(part.path, part.held), lambda: partial.opening_look(part.path, part.held, plan)):
+    for look in (lambda: partial.index_look(part.path, part.held), lambda: guarded.opening_look(part.path, part.held, plan)):
         found = _asked(part, look, lambda look: look)
         if found.whole:
             return ""
@@ -30,13 +30,13 @@ def opened(part: PartFile, plan: PlanSettings) -> str:
 
 def probed(part: PartFile, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex] | None:
     """Facts and index, as the whole file would give them; None where only the whole file will do. Needs `opened`."""
-    found = _asked(part, lambda: partial.probe_part(part.path, plan, part.held), lambda probe: probe.look)
+    found = _asked(part, lambda: guarded.probe_part(part.path, plan, part.held), lambda probe: probe.look)
     return None if found.facts is None or found.index is None else (found.facts, found.index)
 
 
 def fetch_segment(part: PartFile, facts: VideoFacts, segment: Segment, lookahead: int) -> None:
     """All that decoding the segment reads. Needs `opened`."""
-    part.fetch(partial.segment_ranges(part.path, facts, segment, lookahead))
+    part.fetch(guarded.segment_ranges(part.path, facts, segment, lookahead))
 
 
 def _asked(part: PartFile, ask: Callable[[], T], look_of: Callable[[T], partial.Look]) -> T:

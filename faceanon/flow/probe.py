@@ -14,7 +14,7 @@ from faceanon.flow import layout, parts
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.identity.keystore import scope_name
-from faceanon.media.probe import probe
+from faceanon.media.guarded import level, probe
 from faceanon.media.segments import plan_segments
 
 log = logging.getLogger("faceanon")
@@ -23,7 +23,7 @@ Looked = tuple[SourceVersion, VideoFacts, PacketIndex]
 
 
 def run(context: Context, unit: Row) -> Row:
-    """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, longest_s (of a segment), frames, duration_s."""
+    """unit: {"item": SourceItem as JSON}. Adds output_id, video_id, scope_name, segments, longest_s (of a segment), frames, duration_s, confined."""
     item = from_json(SourceItem, unit["item"])
     source, facts, index = _of_parts(context, item) or _of_whole(context, item)
     video = video_id(item.name, source.content)
@@ -40,6 +40,7 @@ def run(context: Context, unit: Row) -> Row:
         "frames": sum(s.num_frames for s in plan.segments),
         "duration_s": facts.duration_s,
         "source": to_json(source),
+        "confined": level(),
     }
 
 

@@ -19,8 +19,8 @@ from faceanon.identity.keystore import scope_name
 from faceanon.ledger import boxes
 from faceanon.ledger.commit import commit_published
 from faceanon.ledger.records import publication
-from faceanon.media.describe import MediaSummary, describe, sample_pictures
-from faceanon.media.stitch import stitch
+from faceanon.media.describe import MOST_SKIPPED, MediaSummary
+from faceanon.media.guarded import describe, sample_pictures, stitch
 from faceanon.models.catalog import model_rows
 from faceanon.verify.leak import find_leaks
 from faceanon.verify.parity import compare
@@ -79,7 +79,8 @@ def _verified(
         path, output = _stitched(context, plan, source, staged)
         problems = compare(source_summary, describe(path), context.settings)
         with watch.stage("audit"):
-            leaks, sampled = find_leaks(sample_pictures(path, None, settings.every_s / (repairs + 1)), regions.regions, auditor, settings)
+            seen = watch.each("audit", sample_pictures(path, None, settings.every_s / (repairs + 1)))
+            leaks, sampled = find_leaks(seen, regions.regions, auditor, settings)
         if problems or not leaks or repairs == settings.max_repairs:
             return path, judge(plan, output, problems, leaks, sampled, auditor, repairs), regions, staged
         regions = _repaired(context, output_id, plan, regions, leaks, source_summary.frame_pts)
@@ -116,7 +117,7 @@ def _repaired(context: Context, output_id: str, plan: VideoPlan, regions: VideoR
         settings=context.settings,
         width=width,
         height=height,
-        hold_frames=max(REPAIR_HOLD_FRAMES, frames_between_samples(frame_pts, plan.facts.time_base, context.settings.verify.every_s)),
+        hold_frames=max(REPAIR_HOLD_FRAMES, frames_between_samples(frame_pts, plan.facts.time_base, context.settings.verify.every_s) + MOST_SKIPPED),
     )
     return VideoRegions(regions.video_id, regions.identities, regions.tracks, table)
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,10 +22,9 @@ from faceanon.core.records import PaintRow, RegionTable, Segment, StagedSegment,
 from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
-from faceanon.flow.stopwatch import Stopwatch, timed
-from faceanon.media.decode import read_pictures
+from faceanon.flow.stopwatch import Stopwatch, cpu_spent_s, timed
 from faceanon.media.encode import SegmentWriter, can_write
-from faceanon.media.joined import copied_digest
+from faceanon.media.guarded import copied_digest, read_pictures
 from faceanon.media.mixing import choose_copies
 from faceanon.render.engines import make_engine
 from faceanon.verify.painted import Kept, unpainted
@@ -54,7 +52,8 @@ def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegio
     if reason:
         staged = _render(context, output_id, plan, regions, segment, own, reason, digest, watch)
     else:
-        sha256, size = copied_digest(context.segment_source(plan, segment), plan.facts, segment)
+        with watch.stage("copy"):
+            sha256, size = copied_digest(context.segment_source(plan, segment), plan.facts, segment)
         staged = StagedSegment(plan.video_id, segment.segment_no, True, "", "", sha256, size, segment.num_frames, attempt=context.attempt)
     try:
         context.work.create(record, json.dumps(to_json(staged)).encode())
@@ -87,7 +86,7 @@ def _render(
         can_write(plan.facts)
     except SourceUnsupported as error:
         raise SourceUnsupported(error.reason, source=plan.item.uri) from error
-    began_s = time.process_time()
+    began_s = cpu_spent_s()
     engine = _engine(context, regions, own, watch)
     path = context.scratch.file(".nut")
     reader = read_pictures(context.segment_source(plan, segment), plan.facts, segment)
@@ -108,7 +107,7 @@ def _render(
     context.work.delete(name)  # left by an earlier attempt of this very process
     context.work.upload(path, name)
     context.discard(path)
-    cpu_s = round(time.process_time() - began_s, 3)
+    cpu_s = round(cpu_spent_s() - began_s, 3)
     paints = tuple(engine.summary())
     uri = context.work.uri(name)
     return StagedSegment(plan.video_id, segment.segment_no, False, reason, uri, sha256, size, frames, paints, reader.decode_errors, cpu_s, context.attempt)

@@ -25,8 +25,10 @@ from faceanon.core.records import OutputFacts, PacketIndex, Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings, PlanSettings, RunSettings
 from faceanon.media import planes
 from faceanon.media.describe import MediaSummary
+from faceanon.media.glance import Glance
 from faceanon.media.guard import HOUSE, Call, limits_of
 from faceanon.media.parser import GRANT
+from faceanon.media.partial import Look, PartProbe, Range
 from faceanon.media.ring import AHEAD, BATCH, Ring, slot_layout
 from faceanon.media.source import check_file
 
@@ -56,6 +58,39 @@ def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
 
     check_file(path)
     return _asked("probe", path, {"plan": to_json(plan)}, read)
+
+
+def glance(path: Path, plan: PlanSettings) -> Glance:
+    check_file(path)
+    return _asked("glance", path, {"plan": to_json(plan)}, lambda value, _: from_json(Glance, value))
+
+
+def opening_look(path: Path, held: Sequence[Range], plan: PlanSettings) -> Look:
+    return _asked("opening_look", path, {"held": list(held), "plan": to_json(plan)}, lambda value, _: _look(value, path))
+
+
+def probe_part(path: Path, plan: PlanSettings, held: Sequence[Range]) -> PartProbe:
+    def read(value: dict[str, Any], arrays: list[NDArray]) -> PartProbe:
+        look = _look(value["look"], path)
+        return PartProbe(look, from_json(VideoFacts, value["facts"]), PacketIndex(*arrays, bool(value["trustworthy"]))) if arrays else PartProbe(look)
+
+    return _asked("probe_part", path, {"plan": to_json(plan), "held": list(held)}, read)
+
+
+def segment_ranges(path: Path, facts: VideoFacts, segment: Segment, lookahead: int) -> tuple[Range, ...]:
+    asked = {"facts": to_json(facts), "segment": to_json(segment), "lookahead": lookahead}
+    return _asked("segment_ranges", path, asked, lambda value, _: _within(value["ranges"], path))
+
+
+def _look(value: dict[str, Any], path: Path) -> Look:
+    return Look(wanted=_within(value["wanted"], path), whole=bool(value["whole"]))
+
+
+def _within(ranges: list[list[int]], path: Path) -> tuple[Range, ...]:
+    """What of these ranges lies in the file: indexes that are damaged name others."""
+    size = path.stat().st_size
+    cut = [(max(0, int(start)), min(size, int(stop))) for start, stop in ranges]
+    return tuple((start, stop) for start, stop in cut if start < stop)
 
 
 def copied_digest(source: Path, facts: VideoFacts, segment: Segment) -> tuple[str, int]:

@@ -28,9 +28,10 @@ from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
 from faceanon.core.records import Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings, PlanSettings
-from faceanon.media import sandbox, source, wire
-from faceanon.media.decode import PictureReader, read_pictures
+from faceanon.media import partial, sandbox, source, wire
+from faceanon.media.decode import read_pictures
 from faceanon.media.describe import describe, sampled_reader
+from faceanon.media.glance import glance
 from faceanon.media.joined import copied_digest
 from faceanon.media.probe import probe
 from faceanon.media.ring import BATCH, Ring, slot_layout
@@ -109,6 +110,30 @@ def _probe(_: Parser, asked: dict[str, Any]) -> Answer:
     return {"facts": to_json(facts), "trustworthy": index.trustworthy}, (index.pts, index.is_keyframe, index.is_clean_start)
 
 
+def _glance(_: Parser, asked: dict[str, Any]) -> Answer:
+    return to_json(glance(Path(asked["path"]), from_json(PlanSettings, asked["plan"]))), ()
+
+
+def _opening_look(_: Parser, asked: dict[str, Any]) -> Answer:
+    return to_json(partial.opening_look(Path(asked["path"]), _ranges(asked["held"]), from_json(PlanSettings, asked["plan"]))), ()
+
+
+def _probe_part(_: Parser, asked: dict[str, Any]) -> Answer:
+    found = partial.probe_part(Path(asked["path"]), from_json(PlanSettings, asked["plan"]), _ranges(asked["held"]))
+    index = found.index
+    arrays = () if index is None else (index.pts, index.is_keyframe, index.is_clean_start)
+    return {"look": to_json(found.look), "facts": to_json(found.facts), "trustworthy": index is not None and index.trustworthy}, arrays
+
+
+def _segment_ranges(_: Parser, asked: dict[str, Any]) -> Answer:
+    facts, segment = from_json(VideoFacts, asked["facts"]), from_json(Segment, asked["segment"])
+    return {"ranges": to_json(partial.segment_ranges(Path(asked["path"]), facts, segment, asked["lookahead"]))}, ()
+
+
+def _ranges(held: list[list[int]]) -> list[partial.Range]:
+    return [(start, stop) for start, stop in held]
+
+
 def _read_pictures(parser: Parser, asked: dict[str, Any]) -> Answer:
     facts = from_json(VideoFacts, asked["facts"])
     segment = from_json(Segment, asked["segment"]) if asked["segment"] else None
@@ -118,7 +143,7 @@ def _read_pictures(parser: Parser, asked: dict[str, Any]) -> Answer:
 
 def _sample_pictures(parser: Parser, asked: dict[str, Any]) -> Answer:
     facts = from_json(VideoFacts, asked["facts"])
-    reader: PictureReader = sampled_reader(Path(asked["path"]), facts, asked["every_s"])
+    reader = sampled_reader(Path(asked["path"]), facts, asked["every_s"])
     return parser.show(reader, facts, lambda: reader.decode_errors)
 
 
@@ -141,6 +166,10 @@ def _stitch(_: Parser, asked: dict[str, Any]) -> Answer:
 
 _TASKS: dict[str, Callable[[Parser, dict[str, Any]], Answer]] = {
     "probe": _probe,
+    "glance": _glance,
+    "opening_look": _opening_look,
+    "probe_part": _probe_part,
+    "segment_ranges": _segment_ranges,
     "read_pictures": _read_pictures,
     "sample_pictures": _sample_pictures,
     "copied_digest": _copied_digest,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from faceanon.core.errors import FaceanonError, StoreUnavailable
+from faceanon.core.memory import keep_freed_blocks
 from faceanon.flow.driver import STEPS
 from faceanon.flow.job import Context, JobSpec, Loader
 from faceanon.flow.outcome import guarded
@@ -16,6 +17,7 @@ class StepActor:
     """Callable for Ray Data: a batch of units as JSON in, as many answers as JSON out."""
 
     def __init__(self, spec: str, phase: str, loader: Loader) -> None:
+        keep_freed_blocks()
         self._context = Context(JobSpec.from_row(spec), loader, RayWorker())
         self._phase = phase
 
