@@ -118,6 +118,8 @@ def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace, loader:
 def _show(summary: dict[str, Any]) -> None:
     for entry in summary["quarantined"]:
         print(f"quarantined  {entry['name']}  ({entry['stage']}) {entry['reason']}", file=sys.stderr)
+    if "problem" in summary["evidence"]:
+        print(f"the evidence log: {summary['evidence']['problem']}", file=sys.stderr)
     if summary["skipped"]:
         print(f"{summary['skipped']} files are not called like videos and were left out; name them, or list them in a manifest, to take them in", file=sys.stderr)
     if not summary["requested"]:

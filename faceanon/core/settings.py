@@ -140,7 +140,7 @@ class LedgerSettings:
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    key: str = _setting("", "file of the key that signs the ledger's checkpoints, made once; empty = evidence.key beside the keystore")
+    key: str = _setting("", "file of the key that signs the ledger's checkpoints, made once; empty = a key that follows from the keystore")
     mirror: str = _setting("", "second place for signed checkpoints, out of reach of whoever can write OUT: a folder or s3:// prefix; empty = none")
     lock_days: int = _setting(0, "days for which the mirror's store must refuse to delete a checkpoint (Object Lock, compliance mode); 0 = none")
 
@@ -266,6 +266,7 @@ def _check(settings: Settings, source: str) -> None:
         (settings.store.whole_mb >= 0, "store.whole_mb must be 0 or more"),
         (settings.ledger.boxes_days >= 0, "ledger.boxes_days must be 0 or more"),
         (settings.ledger.compact_files >= 0, "ledger.compact_files must be 0 or more"),
+        (not settings.evidence.lock_days or settings.evidence.mirror.startswith("s3://"), "evidence.lock_days needs an evidence.mirror on s3://"),
         (0 <= settings.evidence.lock_days <= 36500, "evidence.lock_days must be 0 to 36500"),
         (settings.run.media_memory_gb >= 0.5, "run.media_memory_gb must be 0.5 or more"),
         (settings.run.media_stall_s > 0, "run.media_stall_s must be above 0"),

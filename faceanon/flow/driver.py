@@ -26,12 +26,11 @@ from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ids import digest
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
-from faceanon.flow import analyze, layout, link, others, probe, publish, redact
+from faceanon.flow import analyze, evidence, layout, link, others, probe, publish, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row, Step
 from faceanon.flow.request import Work
 from faceanon.ledger.commit import commit_quarantined
-from faceanon.ledger.fold import fold
 from faceanon.ledger.records import quarantine
 from faceanon.ledger.runs import write_summary
 
@@ -129,14 +128,16 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
         _fold(context, tally, behind)
     summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
-    fold(context.out.root, context.out)
+    summary["evidence"] = evidence.follow(context)
+    if "problem" in summary["evidence"]:
+        summary["exit_code"] = 1
     others.clear(context, [wanted.item.name for wanted in work.new])
     return summary
 
 
 def _fold(context: Context, tally: Tally, names: list[str]) -> None:
     with _counted(tally, "ledger"):
-        fold(context.out.root, context.out, names)
+        evidence.follow(context, names)
 
 
 @contextmanager

@@ -120,6 +120,10 @@ class Keystore:
         """The n-th number, 0 to 2**64 - 1, of a label's own keyed stream."""
         return int.from_bytes(_mac(self._scope_key(scope), b"draw", label.encode(), str(n).encode())[:8], "big")
 
+    def evidence_seed(self) -> bytes:
+        """32 secret bytes of which the key that signs the ledger's checkpoints is made, where the settings name no other."""
+        return _mac(self._material.master, b"evidence")
+
     def seal(self, data: bytes, context: str, *, scope: str = "") -> bytes:
         """`data` encrypted and bound to `context`; equal input gives equal bytes. With a scope it dies with the scope's salt."""
         key, nonce_key = self._sealing_keys(scope)

@@ -58,11 +58,16 @@ def commit_quarantined(store: Store, record: dict, clock: Callable[[], datetime]
 
 def read_record(store: Store, path: str) -> dict:
     """Raises StoreError where the object is not a record."""
+    return parse_record(store.read(path), path, store.uri(path))
+
+
+def parse_record(data: bytes, path: str, source: str) -> dict:
+    """A record from its bytes, with its id. Raises StoreError."""
     try:
-        record = json.loads(store.read(path))
+        record = json.loads(data)
         return {**record, "record_id": record_id(path)}
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise StoreError(f"is not a record of the ledger: {error}", source=store.uri(path)) from error
+        raise StoreError(f"is not a record of the ledger: {error}", source=source) from error
 
 
 def _append(store: Store, record: dict, says_so: Callable[[list[dict], dict], bool], clock: Callable[[], datetime]) -> bool:

@@ -10,7 +10,9 @@ import functools
 import operator
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import TypeVar
 
 import pyarrow as pa
@@ -122,6 +124,37 @@ def mark_superseded(root_uri: str, successors: dict[str, str]) -> int:
         return len(rows)
 
     return _until_it_wins(root_uri, "outputs", once) if successors else 0
+
+
+def files_by_day(root_uri: str, name: str) -> dict[date | None, int]:
+    """How many files a table has for each ingest_date; None: of rows without one, which no fold writes."""
+    table = open_table(root_uri, name)
+    if table is None:
+        return {}
+    days = pa.table(table.get_add_actions(flatten=True))["partition.ingest_date"].to_pylist()
+    return dict(Counter(days))
+
+
+def count(root_uri: str, name: str, day: date) -> int:
+    """How many rows a table has of one ingest_date."""
+    table = open_table(root_uri, name)
+    return 0 if table is None else dataset(root_uri, name, table).count_rows(filter=ds.field("ingest_date") == day)
+
+
+def compact(root_uri: str, name: str, day: date) -> None:
+    """Write a day's rows anew, in as few files as possible."""
+    where = [("ingest_date", "=", day.isoformat())]
+    _until_it_wins(root_uri, name, lambda table: table.optimize.compact(partition_filters=where, commit_properties=_next(table)))
+
+
+def drop_day(root_uri: str, name: str, day: date) -> None:
+    """All rows of a day go from the table; their files stay until `vacuum`."""
+    _until_it_wins(root_uri, name, lambda table: table.delete(f"ingest_date = '{day}'", commit_properties=_next(table)))
+
+
+def vacuum(root_uri: str, name: str) -> None:
+    """Remove the files that the newest version no longer names; older versions cannot be read afterwards. Files of a commit that is under way stay."""
+    _until_it_wins(root_uri, name, lambda table: table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False))
 
 
 def _native(uri: str) -> tuple[str, fs.FileSystem]:

@@ -7,7 +7,8 @@ An entry holds leaves, and the tree's peaks after them, so that who appends read
 
     begin     the first one; names the log
     record    a committed record: the digest of its bytes, and of the rows that each table takes from it
-    run       a run's row, and the digest of the summary that it was made of
+    run       a run's row, when it is first heard of and when it has ended
+    model     a model's row
     schema    columns of the tables, whenever they have grown
     compact   a table's day is written anew in fewer files
     expire    rows of track_boxes before a day go
@@ -28,7 +29,7 @@ from faceanon.core.errors import AlreadyExists, StoreError
 from faceanon.core.ids import digest
 from faceanon.core.ports import Store
 from faceanon.ledger.evidence_note import Checkpoint, Signer, parse_note
-from faceanon.ledger.evidence_rows import canonical
+from faceanon.ledger.evidence_rows import Digest, canonical
 from faceanon.ledger.evidence_tree import Peaks, leaf_hash
 from faceanon.ledger.tables import TABLES
 
@@ -67,6 +68,11 @@ class Entry:
         if entry.to_bytes() != data:
             raise StoreError("is not an entry of the evidence log: it holds more than it should, or in another form", source=source)
         return entry
+
+
+def record_leaf(record: str, sha256: str, rows: dict[str, Digest]) -> Leaf:
+    """record: its id. sha256: of its bytes. rows: by table."""
+    return {"kind": "record", "record": record, "sha256": sha256, "rows": {name: list(digest) for name, digest in rows.items()}}
 
 
 def hash_of(leaf: Leaf) -> bytes:

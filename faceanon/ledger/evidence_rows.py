@@ -1,8 +1,8 @@
 """What a leaf says of the rows that a record became: how many each table took, and one digest of them as a set.
 
 A row counts by what it holds: columns that are null, and the version of the schema, are left out, so that a table that grows a column, is written
-anew in fewer files or in another order has the same digests. What is derived and changes in place (which output is current) is left out as well;
-verifying derives it again.
+anew in fewer files or in another order has the same digests. What is derived and changes in place (which output is current) is left out as well,
+verifying derives it again; and so is the day on which a model was first met.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pyarrow as pa
 
-DERIVED = {"outputs": {"state", "superseded_by"}}
+DERIVED = {"outputs": {"state", "superseded_by"}, "models": {"ingest_date"}}
 _BOOKKEEPING = {"schema_version"}
 _AT_ONCE = 8192  # rows that are Python objects at a time
 

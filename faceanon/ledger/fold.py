@@ -1,12 +1,14 @@
 """fold: committed records become rows. The one writer of the tables; the records stay the truth.
 
-A record counts as folded once it is in `commits`, which is written last. A fold that died before that leaves rows behind; the next
-one offers the same records again, and each table takes only what it lacks. Records are read a few at a time and kept as Arrow, and
-tables are written many records at a time, so that neither memory nor the number of table versions grows with the archive.
+A record counts as folded once it is in `commits`, which is written last, after its leaf in the evidence log. A fold that died before that
+leaves rows behind; the next one offers the same records again, and each table takes only what it lacks. Records are read a few at a time
+and kept as Arrow, and tables are written many records at a time, so that neither memory nor the number of table versions grows with the archive.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,13 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ports import Store
-from faceanon.ledger.commit import RECORDS, log_of, read_record, record_id
+from faceanon.ledger import boxes, evidence
+from faceanon.ledger.commit import RECORDS, log_of, parse_record, record_id
 from faceanon.ledger.delta import append_missing, column, mark_superseded, upsert
 from faceanon.ledger.events import EVENT_TABLES, EVENTS
-from faceanon.ledger.rows import Rows, rows_of
+from faceanon.ledger.evidence_rows import Digest, digests_of
+from faceanon.ledger.rows import Rows, box_rows, rows_of
 from faceanon.ledger.runs import fold_models, fold_runs
-from faceanon.ledger.tables import to_arrow
+from faceanon.ledger.tables import TABLES, to_arrow
+
+_log = logging.getLogger(__name__)
 
 _READ = 250  # records in memory at a time, as they were written
 _WRITE_RECORDS, _WRITE_ROWS = 5000, 250_000  # what one version of the tables takes; also what a death costs at most
@@ -29,6 +36,8 @@ _READERS = 8
 _ASKED = 5000  # record ids up to which a filter by id is quicker than reading the column
 _LONG = ("segments", "shots", "tracks")  # many rows a record: kept as Arrow
 _APPENDED = (*_LONG, *EVENT_TABLES, "outputs")
+_NOT_OF_A_RECORD = {"models"}  # a model's row belongs to all records that name it
+_BOXES_BYTES = 256 << 20  # of track_boxes in memory at a time
 
 
 @dataclass(frozen=True)
@@ -46,21 +55,38 @@ class _Batch:
 
     long: dict[str, list[pa.Table]] = field(default_factory=dict)
     short: Rows = field(default_factory=dict)
+    boxes: list[dict] = field(default_factory=list)  # records whose boxes lie in an object of their own
     successors: dict[str, str] = field(default_factory=dict)
-    records: int = 0
+    sha256: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, dict[str, Digest]] = field(default_factory=dict)  # record id -> table -> digest of its rows
 
-    def take(self, records: Sequence[dict]) -> None:
+    def take(self, read: Sequence[tuple[dict, str]]) -> None:
+        """read: records, each with the digest of its bytes."""
+        records = [record for record, _ in read]
         rows = _gather(records)
-        for name in _LONG:
-            self.long.setdefault(name, []).append(to_arrow(name, rows.pop(name, [])))
+        self.sha256.update({record["record_id"]: sha256 for record, sha256 in read})
         for name, some in rows.items():
-            self.short.setdefault(name, []).extend(some)
+            table = to_arrow(name, some)
+            if name not in _NOT_OF_A_RECORD:
+                self.count(name, table)
+            if name in _LONG:
+                self.long.setdefault(name, []).append(table)
+            else:
+                self.short.setdefault(name, []).extend(some)
+        self.boxes += [{k: v for k, v in r.items() if not isinstance(v, list)} for r in records if r.get("boxes")]
         self.successors.update({r["supersedes"]["record_id"]: r["output_id"] for r in records if r.get("supersedes")})
-        self.records += len(records)
+
+    def count(self, name: str, table: pa.Table) -> None:
+        """Learn the digests of rows."""
+        for record, digest in digests_of(name, table).items():
+            self.digests.setdefault(record, {})[name] = digest
+
+    def leaves(self) -> list[evidence.Leaf]:
+        return [evidence.record_leaf(record, sha256, self.digests.get(record, {})) for record, sha256 in sorted(self.sha256.items())]
 
     @property
     def is_full(self) -> bool:
-        return self.records >= _WRITE_RECORDS or sum(len(t) for parts in self.long.values() for t in parts) >= _WRITE_ROWS
+        return len(self.sha256) >= _WRITE_RECORDS or sum(len(t) for parts in self.long.values() for t in parts) >= _WRITE_ROWS
 
     def offered(self, name: str) -> pa.Table | list[dict]:
         return pa.concat_tables(self.long[name]) if name in self.long else self.short.get(name, [])
@@ -75,7 +101,7 @@ def fold(root_uri: str, store: Store, names: Iterable[str] | None = None) -> Fol
     taken: dict[str, int] = {}
     blocks: dict[str, dict] = {}
     for batch in _batches(store, paths, blocks):
-        for name, count in _write(root_uri, batch).items():
+        for name, count in _write(root_uri, store, batch).items():
             taken[name] = taken.get(name, 0) + count
     return FoldReport(len(paths), fold_runs(root_uri, store, blocks), taken)
 
@@ -98,24 +124,52 @@ def _batches(store: Store, paths: list[str], blocks: dict[str, dict]) -> Iterato
     batch = _Batch()
     with ThreadPoolExecutor(_READERS) as readers:
         for start in range(0, len(paths), _READ):
-            records = list(readers.map(lambda path: read_record(store, path), paths[start : start + _READ]))
-            blocks.update({r["run"]["run_id"]: r["run"] for r in records if "run" in r})
-            batch.take(records)
+            read = list(readers.map(lambda path: _read(store, path), paths[start : start + _READ]))
+            blocks.update({r["run"]["run_id"]: r["run"] for r, _ in read if "run" in r})
+            batch.take(read)
             if batch.is_full:
                 yield batch
                 batch = _Batch()
-    if batch.records:
+    if batch.sha256:
         yield batch
 
 
-def _write(root_uri: str, batch: _Batch) -> dict[str, int]:
+def _read(store: Store, path: str) -> tuple[dict, str]:
+    data = store.read(path)
+    return parse_record(data, path, store.uri(path)), hashlib.sha256(data).hexdigest()
+
+
+def _write(root_uri: str, store: Store, batch: _Batch) -> dict[str, int]:
     """One batch, in an order that a death anywhere leaves repeatable: what says "done" comes last."""
     taken = {name: append_missing(root_uri, name, batch.offered(name)) for name in _APPENDED}
+    taken["track_boxes"] = _write_boxes(root_uri, store, batch)
     mark_superseded(root_uri, batch.successors)
     upsert(root_uri, "videos", _newest(batch.short.get("videos", [])), on="name", newer=lambda there, row: row["seq"] > there["seq"])
-    fold_models(root_uri, batch.short.get("models", []))
+    fold_models(root_uri, store, batch.short.get("models", []))
+    evidence.append(store, batch.leaves())
     taken["commits"] = append_missing(root_uri, "commits", batch.short["commits"])
     return taken
+
+
+def _write_boxes(root_uri: str, store: Store, batch: _Batch) -> int:
+    """Objects of boxes, as many at a time as memory is meant for. What has expired, or is not what was written, is left out; verifying tells which."""
+    taken, tables = 0, [TABLES["track_boxes"].empty_table()]
+    for record in batch.boxes:
+        try:
+            chunks = boxes.read(store, record["boxes"])
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            _log.warning("the boxes of %s stay out of the ledger: %s", record["name"], error)
+            continue
+        if chunks is None:
+            continue
+        tables.append(box_rows(record, chunks))
+        batch.count("track_boxes", tables[-1])
+        if sum(t.nbytes for t in tables) > _BOXES_BYTES:
+            taken += append_missing(root_uri, "track_boxes", pa.concat_tables(tables))
+            del tables[1:]
+    return taken + append_missing(root_uri, "track_boxes", pa.concat_tables(tables))
 
 
 def _gather(records: Sequence[dict]) -> Rows:

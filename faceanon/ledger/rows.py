@@ -33,6 +33,15 @@ def rows_of(record: dict) -> Rows:
     return rows
 
 
+def box_rows(record: dict, chunks: pa.Table) -> pa.Table:
+    """Rows of track_boxes, from what `boxes.read` gives for a publication."""
+    day = datetime.fromisoformat(record["committed_at"]).date()
+    same = {**{k: record[k] for k in ("record_id", "video_id", "output_id", "name", "schema_version")}, "run_id": record["run"]["run_id"], "ingest_date": day}
+    schema = TABLES["track_boxes"]
+    columns = [chunks[f.name] if f.name in chunks.column_names else pa.repeat(pa.scalar(same[f.name], f.type), len(chunks)) for f in schema]
+    return pa.table(columns, schema=schema)
+
+
 def _event(record: dict, moment: datetime) -> Rows:
     """Rows that were handed in as rows; JSON has no moments, so they come as text."""
     origin = {"record_id": record["record_id"], "ingest_date": moment.date()}

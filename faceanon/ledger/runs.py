@@ -13,9 +13,12 @@ import pyarrow.dataset as ds
 from faceanon.core.errors import StoreError
 from faceanon.core.ports import Store
 from faceanon.ledger.delta import column, upsert
+from faceanon.ledger.evidence import append
+from faceanon.ledger.evidence_rows import digests_of
 from faceanon.ledger.privacy import assert_private
 from faceanon.ledger.rows import model_row, run_row
 from faceanon.ledger.runinfo import RunInfo, new_run_id
+from faceanon.ledger.tables import to_arrow
 
 __all__ = ["fold_models", "fold_runs", "new_run_id", "write_summary"]
 
@@ -43,17 +46,27 @@ def fold_runs(root_uri: str, store: Store, from_records: dict[str, dict]) -> int
     blocks = {run_id: summary["run"] for run_id, summary in summaries.items() if "run" in summary} | from_records
     rows = [run_row(block, summaries.get(run_id)) for run_id, block in sorted(blocks.items()) if run_id not in finished]
     rows = _unseen(root_uri, rows)
+    _log(store, "runs", "run_id", rows, {r["run_id"]: {"ended": r["ended_at"] is not None} for r in rows})
     upsert(root_uri, "runs", rows, on="run_id", newer=lambda there, row: there["ended_at"] is None)
-    fold_models(root_uri, [model_row(m, r["ingest_date"]) for r in rows for m in summaries.get(r["run_id"], {}).get("models", [])])
+    fold_models(root_uri, store, [model_row(m, r["ingest_date"]) for r in rows for m in summaries.get(r["run_id"], {}).get("models", [])])
     return len(rows)
 
 
-def fold_models(root_uri: str, rows: list[dict]) -> int:
+def fold_models(root_uri: str, store: Store, rows: list[dict]) -> int:
     """Models by the digest of their weights; a known one stays as it was first written down."""
     there = set(column(root_uri, "models", "model_id"))
     missing = {r["model_id"]: r for r in rows if r["model_id"] not in there}
-    upsert(root_uri, "models", [missing[key] for key in sorted(missing)], on="model_id")
+    wanted = [missing[key] for key in sorted(missing)]
+    _log(store, "models", "model_id", wanted, {})
+    upsert(root_uri, "models", wanted, on="model_id")
     return len(missing)
+
+
+def _log(store: Store, table: str, key: str, rows: list[dict], more: dict[str, dict]) -> None:
+    """A leaf for each row, before the row: what is in the table is never unknown to the evidence log."""
+    if rows:
+        found = digests_of(table, to_arrow(table, rows), by=key)
+        append(store, [{"kind": table.removesuffix("s"), key: k, "rows": list(found[k]), **more.get(k, {})} for k in sorted(found)])
 
 
 def _unseen(root_uri: str, rows: list[dict]) -> list[dict]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
+from datetime import timedelta
 
 import ledger_cases as cases
 import pytest
 
+from faceanon.archive.objects import filesystem
 from faceanon.archive.store import open_store
-from faceanon.core.errors import StoreUnavailable
-from faceanon.ledger.commit import commit_published, commit_quarantined
+from faceanon.core.errors import StoreError, StoreUnavailable
+from faceanon.flow.evidence import Notary
+from faceanon.flow.proof import prove
+from faceanon.ledger import boxes
+from faceanon.ledger.commit import commit_published, commit_quarantined, now
+from faceanon.ledger.evidence import append
+from faceanon.ledger.evidence_note import Signer
 from faceanon.ledger.fold import FoldReport, fold
 from faceanon.ledger.known import known
 from faceanon.ledger.query import query
+from faceanon.ledger.upkeep import compact, expire
 
 pytestmark = pytest.mark.store
 
@@ -55,6 +64,50 @@ def _fold_at(root: str, start, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     start.wait(60)
     fold(root, open_store(root))
+
+
+def test_evidence_in_a_bucket(s3_root):
+    """Signed, mirrored and verified; tables that were compacted and boxes that expired are no alarm, a swapped object is one."""
+    store, mirror = open_store(f"{s3_root}/out"), open_store(f"{s3_root}/mirror")
+    notary = Notary(Signer.from_seed(bytes(32)), mirror, 0)
+    for name in ("a.mp4", "b.mp4"):
+        record = cases.published(name)
+        data = name.encode()
+        record["output"]["sha256"] = hashlib.sha256(data).hexdigest()
+        record["boxes"] = boxes.write(store, record["output_id"], cases.regions(record["video_id"]))
+        store.create(record["output"]["object"], data)
+        commit_published(store, record)
+        store.link(record["output"]["object"], f"videos/{name}")
+        fold(store.root, store)
+    compact(store.root, store, 1)
+    expire(store.root, store, 30, lambda: now() + timedelta(40))
+    said = notary.seal(store)
+
+    assert prove(store, mirror=mirror).problems == ()
+    assert mirror.read(said["mirror"].removeprefix(mirror.root + "/")) == store.read(said["checkpoint"].removeprefix(store.root + "/"))
+    store.link(record["output"]["object"], "videos/a.mp4")
+    assert [(p.kind, p.name) for p in prove(store, mirror=mirror).problems] == [("output", "videos/a.mp4")]
+
+
+def test_a_locked_mirror_gives_up_no_checkpoint(s3_server, monkeypatch):
+    """In a bucket with Object Lock a checkpoint cannot be deleted before its day, not even by whoever wrote it; a bucket without one is refused."""
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    filesystem().call_s3("create_bucket", Bucket="locked-mirror", ObjectLockEnabledForBucket=True)
+    filesystem().call_s3("create_bucket", Bucket="open-mirror")
+    store, mirror = open_store("s3://locked-mirror/out"), open_store("s3://locked-mirror/mirror")
+    append(store, [{"kind": "expire", "ingest_date": "2026-01-01"}])
+    notary = Notary(Signer.from_seed(bytes(32)), mirror, 1)
+    kept = notary.seal(store)["mirror"]
+    assert notary.seal(store)["mirror"] == kept
+
+    key = kept.removeprefix("s3://locked-mirror/")
+    versions = [v["VersionId"] for v in filesystem().call_s3("list_object_versions", Bucket="locked-mirror", Prefix=key)["Versions"]]
+    assert len(versions) == 1
+    with pytest.raises(Exception, match=r"(?i)lock|denied|retention|worm"):
+        filesystem().call_s3("delete_object", Bucket="locked-mirror", Key=key, VersionId=versions[0], BypassGovernanceRetention=True)
+    with pytest.raises(StoreError):
+        Notary(Signer.from_seed(bytes(32)), open_store("s3://open-mirror/mirror"), 1).seal(store)
 
 
 def test_a_server_that_is_gone_is_a_passing_fault(s3_root, monkeypatch):
