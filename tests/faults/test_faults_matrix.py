@@ -13,7 +13,8 @@ MATRIX = {
     "the raylet of a second node dies": ["nodes::a_node_that_is_lost"],
     "a replacement node joins": ["nodes::a_node_that_comes_in_its_place"],
     "the driver dies, in each phase": [
-        "driver::a_driver_that_is_killed_in_every_phase", "driver::a_driver_that_is_killed_in_one_phase", "ray::a_driver_that_is_killed", "submit::a_submitted_job_whose_driver_is_killed"
+        "driver::a_driver_that_is_killed_in_every_phase", "driver::a_driver_that_is_killed_in_one_phase", "ray::a_driver_that_is_killed",
+        "submit::a_submitted_job_whose_driver_is_killed"
     ],
     "two drivers at once": [
         "driver::two_drivers_at_once", "driver::one_of_two_drivers_is_killed", "driver::work_that_another_run_clears_away", "ray::two_drivers_on_one_cluster"
@@ -27,7 +28,9 @@ MATRIX = {
     "memory runs out": ["unit::a_segment_that_needs_too_much_memory", "unit::memory_that_is_short_once", "ray::a_segment_that_needs_too_much_memory"],
     "the clock jumps": ["driver::a_clock_that_jumps"],
     "a crash between stitch, commit and view": ["driver::a_driver_that_dies_between_two_writes", "driver::a_driver_that_dies_at_the_same_place_three_times"],
-    "resumed with other blocks, workers, nodes": ["ray::a_worker_killed_from_outside_and_the_driver_after_it", "ray::a_driver_that_is_killed", "nodes::more_nodes_than_before"],
+    "resumed with other blocks, workers, nodes": [
+        "ray::a_worker_killed_from_outside_and_the_driver_after_it", "ray::a_driver_that_is_killed", "nodes::more_nodes_than_before"
+    ],
     "resumed with another segment length": ["driver::another_segment_length_keeps_people", "driver::another_segment_length_keeps_faces"],
     "a source changes between plan and render": [
         "driver::a_source_that_changes_under_a_run", "driver::a_source_that_changes_between_two_runs", "s3::a_source_that_changes_under_a_run"
@@ -36,7 +39,7 @@ MATRIX = {
 }  # fmt: skip
 
 
-def tests() -> dict[str, bool]:
+def all_tests() -> dict[str, bool]:
     """Every test of this folder as "file::name", and whether all of it is marked long."""
     found = {}
     for path in Path(__file__).parent.glob("test_faults_*.py"):
@@ -49,7 +52,7 @@ def tests() -> dict[str, bool]:
 
 def test_every_line_of_the_matrix_is_held():
     """The tests that a line names exist, and at least half of the lines have one that `make test` runs."""
-    there = tests()
+    there = all_tests()
 
     assert {name for names in MATRIX.values() for name in names} - there.keys() == set()
     assert sum(not all(there[name] for name in names) for names in MATRIX.values()) >= len(MATRIX) / 2
