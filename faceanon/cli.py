@@ -20,6 +20,7 @@ JOBS = {
     "anonymize": "replace every face in videos, folders, globs or manifests",
     "plan": "what a run will cost before it runs; manifests of its shards",
     "query": "ask the ledger a question in SQL",
+    "trace": "the whole story of one video, by its output or by its source",
     "verify": "check that outputs, ledger and evidence are as they were written and signed",
     "models": "list, fetch or mirror the weights that are used",
     "sweep": "remove what dead runs left: objects without a record, half-made work, unfinished uploads",

@@ -42,7 +42,7 @@ def fold_runs(root_uri: str, store: Store, from_records: dict[str, dict]) -> int
     """Rows for runs that ended since the last fold, and for those that new records name (run id -> block). Returns how many rows were offered."""
     finished = set(column(root_uri, "runs", "run_id", ds.field("ended_at").is_valid()))
     listed = {name.removeprefix(RUNS).removesuffix(".json") for name in store.list(RUNS) if name.endswith(".json")}
-    summaries = {run_id: _read(store, run_id) for run_id in sorted(listed - finished)}
+    summaries = {run_id: _read(store, f"{RUNS}{run_id}.json") for run_id in sorted(listed - finished)}
     blocks = {run_id: summary["run"] for run_id, summary in summaries.items() if "run" in summary} | from_records
     rows = [run_row(block, summaries.get(run_id)) for run_id, block in sorted(blocks.items()) if run_id not in finished]
     rows = _unseen(root_uri, rows)
@@ -77,8 +77,15 @@ def _unseen(root_uri: str, rows: list[dict]) -> list[dict]:
     return [r for r in rows if r["ended_at"] is not None or r["run_id"] not in there]
 
 
-def _read(store: Store, run_id: str) -> dict:
-    name = f"{RUNS}{run_id}.json"
+def read_summary(store: Store, run_id: str) -> dict | None:
+    """What a run left of itself; None where it left nothing."""
+    try:
+        return _read(store, f"{RUNS}{run_id}.json")
+    except FileNotFoundError:
+        return None
+
+
+def _read(store: Store, name: str) -> dict:
     try:
         return json.loads(store.read(name))
     except json.JSONDecodeError as error:
