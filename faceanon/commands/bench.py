@@ -18,6 +18,7 @@ from typing import Any
 
 from faceanon.archive.plan import Requested
 from faceanon.archive.store import open_store, version_of
+from faceanon.commands import bench_ledger
 from faceanon.commands.progress import Quiet
 from faceanon.core.errors import UsageError
 from faceanon.core.records import SourceItem, VideoFacts
@@ -35,7 +36,8 @@ from faceanon.models.catalog import Models, load_models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
+    parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP")
+    parser.add_argument("--ledger", type=int, metavar="ROWS", help="instead: the time of each saved question on a ledger with so many rows of tracks")
     parser.add_argument("--engine", choices=("swap", "blur", "pixelate", "fill"), default="swap")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--settings", type=Path, metavar="FILE.toml")
@@ -43,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.ledger:
+        report = bench_ledger.run(arguments.ledger)
+        print(json.dumps(report, indent=2) if arguments.format == "json" else bench_ledger.table(report))
+        return 0
+    if not arguments.clips:
+        raise UsageError("name a clip, or --ledger ROWS")
     base = load(arguments.settings) if arguments.settings else Settings()
     settings = base.with_values(render__engine=arguments.engine)
     reports = [measure(clip, settings, arguments.rounds) for clip in arguments.clips]

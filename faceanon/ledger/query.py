@@ -15,9 +15,11 @@ from decimal import Decimal
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from faceanon.core.errors import UsageError
 from faceanon.ledger.delta import dataset, open_table
+from faceanon.ledger.questions import tables_in
 from faceanon.ledger.tables import TABLES
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -28,16 +30,16 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}  # SHOW, 
 _WIDEST = 60  # characters of a cell in the plain table
 
 
-def query(root_uri: str, sql: str) -> pa.Table:
-    """The answer to one SELECT, WITH, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN. Raises UsageError with DuckDB's own words."""
+def query(root_uri: str, sql: str, words: dict[str, str] | None = None) -> pa.Table:
+    """The answer to one SELECT, WITH, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN. words: what $word stands for. Raises UsageError with DuckDB's own words."""
     with duckdb.connect(":memory:", config=_LOCKED) as connection:
-        for name, schema in TABLES.items():
-            connection.register(name, _dataset(root_uri, name, schema))
+        for name in tables_in(sql, list(TABLES)):
+            connection.register(name, _dataset(root_uri, name, TABLES[name]))
         connection.execute("SET TimeZone = 'UTC'")  # moments read the same on every machine
         connection.execute("SET lock_configuration = true")
         try:
             _only_reading(connection.extract_statements(sql))
-            return _distinct(connection.sql(sql).to_arrow_table())
+            return _distinct(connection.sql(sql, params=words or None).to_arrow_table())
         except duckdb.Error as error:
             raise UsageError(f"the query cannot be answered: {_sentence(error)}") from error
 
@@ -48,6 +50,13 @@ def format_table(table: pa.Table, fmt: str = "table") -> str:
     if fmt not in writers:
         raise UsageError(f"no such format: {fmt}; there are {', '.join(writers)}")
     return writers[fmt](table)
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """An answer as a Parquet file, with the types that it has."""
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()
 
 
 def _dataset(root_uri: str, name: str, schema: pa.Schema) -> ds.Dataset:

@@ -17,6 +17,7 @@ from support.fake_archive import run_local, write_archive
 
 from faceanon.cli import JOBS, main
 from faceanon.core.settings import Settings
+from faceanon.ledger.questions import QUESTIONS
 from faceanon.media.clips import write_clip
 
 ROOT = Path(__file__).parent.parent.parent
@@ -143,6 +144,8 @@ def test_the_readme_s_questions_can_be_asked(tmp_path, capsys):
         assert main(["query", str(out), sql, "--format", fmt or "table"]) == 0, sql
 
     assert len(questions) >= 4
+    for name, word in re.findall(r"^faceanon query OUT ([a-z][a-z0-9-]+)(?: --with (\S+))?", (ROOT / "README.md").read_text(), re.MULTILINE):
+        assert main(["query", str(out), name, *(["--with", word] if word else [])]) == 0, name
     assert "walk.mp4" in capsys.readouterr().out
 
 
@@ -205,3 +208,13 @@ def test_coverage_tells_painted_from_coded(tmp_path, capsys):
 
     assert (good, bad) == (0, 1)
     assert "all        4      4" in capsys.readouterr().out
+
+
+def test_the_ledger_s_questions_can_be_timed(capsys):
+    """`faceanon bench --ledger ROWS` makes a ledger and prints a time for each saved question, each of which finds something."""
+    assert main(["bench", "--ledger", "4000", "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+
+    assert set(report["questions"]) == set(QUESTIONS)
+    assert all(said["rows"] > 0 and said["seconds"] > 0 for said in report["questions"].values())
+    assert main(["bench"]) == 2
