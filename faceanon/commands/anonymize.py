@@ -95,6 +95,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         detect__detector=arguments.detector,
         plan__segment_seconds=arguments.segment_seconds,
         run__workers=arguments.workers,
+        run__wave_videos=1 if arguments.local else None,  # one process finishes a video before it begins the next; scopes stay together all the same
         encode__audio=arguments.audio,
         encode__subtitles=arguments.subtitles,
     )

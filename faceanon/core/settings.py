@@ -111,6 +111,7 @@ class RunSettings:
     max_attempts: int = _setting(3, "attempts at one segment before its video is quarantined")
     unit_limit_s: float = _setting(3600.0, "longest that one try at a unit of work may take, for up to a minute of video; more in proportion")
     wave_videos: int = _setting(256, "videos in work at a time")
+    kept_pictures_mb: int = _setting(1024, "memory in which --local keeps a short video's pictures between looking and painting; 0 = it is decoded for each")
     scratch_dir: str = _setting("", "private working space; empty = the system's temporary folder")
     scratch_gb: float = _setting(64.0, "most that scratch may hold")
     media_memory_gb: float = _setting(8.0, "most memory of a process that reads a video's bytes")
@@ -260,6 +261,7 @@ def _check(settings: Settings, source: str) -> None:
         (settings.verify.auditor not in detectors, f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
         (settings.run.max_attempts >= 1, "run.max_attempts must be 1 or more"),
         (0 < settings.run.unit_limit_s <= 1e6, "run.unit_limit_s must be above 0 and at most 1e6"),
+        (settings.run.kept_pictures_mb >= 0, "run.kept_pictures_mb must be 0 or more"),
         (settings.run.wave_videos >= 1, "run.wave_videos must be 1 or more"),
         (bool(_ENDPOINT.fullmatch(settings.store.endpoint)), "store.endpoint must be http(s)://host or http(s)://host:port, without a path and without credentials"),
         (names(settings.store.schemes) <= SCHEMES, f"store.schemes must be some of {', '.join(sorted(SCHEMES))}: got {settings.store.schemes!r}"),

@@ -24,7 +24,8 @@ def run(context: Context, unit: Row) -> Row:
     segment = plan.segments[unit["segment_no"]]
     watch = Stopwatch()
     models = context.models(*MODELS)
-    pictures = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
+    reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
+    pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment.stop_frame) if len(plan.segments) == 1 else reader
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),

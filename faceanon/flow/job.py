@@ -30,6 +30,7 @@ from faceanon.core.records import Segment, SourceVersion, VideoPlan, VideoRegion
 from faceanon.core.settings import Settings, from_table
 from faceanon.flow import build, layout, parts
 from faceanon.flow.host import Host, OneProcess
+from faceanon.flow.kept import Keeper
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.sealed import load_regions
 from faceanon.ledger.records import RunInfo
@@ -79,13 +80,14 @@ def open_keystore(key_file: str, *, create: bool) -> Keystore:
 class Context:
     """One process's tools for one run. Close it, or use it in a `with`, so that scratch is emptied.
 
-    attempt: the number of the attempt that is going on, from 1.
+    attempt: the number of the attempt that is going on, from 1. kept: pictures of the video that was looked at last, where the runner wants that.
     """
 
     def __init__(self, spec: JobSpec, loader: Loader = load_models, host: Host | None = None) -> None:
         self.spec = spec
         self.host: Host = host or OneProcess()
         self.attempt = 0
+        self.kept = Keeper(0)
         self._loader = loader
         self.settings = spec.settings
         allow(spec.settings.store)
@@ -178,6 +180,7 @@ class Context:
         """Memory ran out: a fresh process, where there can be one, or at least one that holds nothing."""
         self._models.clear()
         self._regions = None
+        self.kept.drop()
         self._drop_source()
         self.host.renew()
 

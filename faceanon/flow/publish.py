@@ -77,9 +77,10 @@ def _verified(
     while True:
         staged = [redact.stage(context, output_id, plan, regions, segment, watch) for segment in plan.segments]
         path, output = _stitched(context, plan, source, staged)
-        problems = compare(source_summary, describe(path), context.settings)
+        made = describe(path)
+        problems = compare(source_summary, made, context.settings)
         with watch.stage("audit"):
-            seen = watch.each("audit", sample_pictures(path, None, settings.every_s / (repairs + 1)))
+            seen = watch.each("audit", sample_pictures(path, made.facts, settings.every_s / (repairs + 1)))
             leaks, sampled = find_leaks(seen, regions.regions, auditor, settings)
         if problems or not leaks or repairs == settings.max_repairs:
             return path, judge(plan, output, problems, leaks, sampled, auditor, repairs), regions, staged

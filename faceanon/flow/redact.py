@@ -89,7 +89,8 @@ def _render(
     began_s = cpu_spent_s()
     engine = _engine(context, regions, own, watch)
     path = context.scratch.file(".nut")
-    reader = read_pictures(context.segment_source(plan, segment), plan.facts, segment)
+    kept = context.kept.take((output_id, segment.segment_no), segment.num_frames)
+    reader = kept or read_pictures(context.segment_source(plan, segment), plan.facts, segment)
     source = watch.each("decode", reader)
     frames = 0
     kept = KeptFaces(own)

@@ -57,6 +57,7 @@ class MediaSummary:
     pix_fmt: str
     metadata_keys: tuple[str, ...]  # of the file and, after "stream:", of its streams
     chapters: tuple[tuple[Fraction, Fraction, str], ...]
+    facts: VideoFacts
 
     @property
     def frame_times_s(self) -> tuple[Fraction, ...]:
@@ -87,6 +88,7 @@ def describe(path: Path) -> MediaSummary:
         pix_fmt=facts.pix_fmt,
         metadata_keys=tuple(dict.fromkeys(keys)),
         chapters=chapters,
+        facts=facts,
     )
 
 
