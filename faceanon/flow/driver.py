@@ -26,7 +26,7 @@ from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ids import digest
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
-from faceanon.flow import analyze, evidence, layout, link, others, probe, publish, redact
+from faceanon.flow import analyze, evidence, keys, layout, link, others, probe, publish, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row, Step
 from faceanon.flow.request import Work
@@ -112,6 +112,7 @@ def run(context: Context, executor: Executor, work: Work, progress: Progress) ->
 def _run(context: Context, executor: Executor, work: Work, progress: Progress) -> dict[str, Any]:
     began = time.monotonic()
     tally = Tally(requested=work.requested)
+    keys.note_scopes(context.out, context.keystore, context.spec.scopes, context.spec.run.actor)
     _show(context, work)
     tally.unchanged += work.done
     _refuse(context, tally, work.rejected)

@@ -78,6 +78,11 @@ def update(store: Store, keystore: Keystore, scope: str, change: Change) -> Gall
     raise StoreUnavailable(f"the gallery could not be written: {_MAX_RACES} times another writer came first", source=store.uri(_folder(keystore, scope)))
 
 
+def objects(store: Store, keystore: Keystore, scope: str) -> list[str]:
+    """Names of the objects in which the gallery lies."""
+    return store.list(_folder(keystore, scope))
+
+
 def forget(store: Store, keystore: Keystore, scope: str) -> None:
     """Remove the objects themselves; the keystore's `destroy` makes copies of them unreadable."""
     store.delete_tree(_folder(keystore, scope))

@@ -101,6 +101,14 @@ class Keystore:
     def has_scope(self, scope: str) -> bool:
         return salt_name(scope) in self._material.salts
 
+    def scopes(self) -> list[str]:
+        """Names of all salts."""
+        return sorted(self._material.salts)
+
+    def scope_ref(self, scope: str) -> str:
+        """16 hex digits that tell a scope's salt from any other, and nothing of it. Raises KeystoreUnavailable where there is none."""
+        return _mac(self._material.master, b"ref", salt_name(scope).encode(), self._salt(salt_name(scope))).hex()[:16]
+
     def fingerprint(self, scopes: Iterable[str] = ()) -> str:
         """32 hex digits that are equal where the master key and these scopes' salts are."""
         names = sorted({salt_name(scope) for scope in scopes})
