@@ -31,7 +31,7 @@ from faceanon.flow.stopwatch import cpu_spent_s
 from faceanon.identity.keystore import scope_name
 from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter
-from faceanon.media.probe import probe
+from faceanon.media.guarded import probe
 from faceanon.models.catalog import Models, load_models
 
 

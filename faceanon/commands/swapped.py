@@ -22,8 +22,7 @@ from faceanon.core.settings import Settings
 from faceanon.evaluation.metrics import LEAST_CHANGE, change
 from faceanon.evaluation.swap import Seen
 from faceanon.ledger.query import query
-from faceanon.media.decode import PictureReader
-from faceanon.media.probe import probe
+from faceanon.media.guarded import probe, read_pictures
 from faceanon.models.catalog import Models
 from faceanon.models.mesh import roll_of
 from faceanon.models.people import five_points
@@ -70,8 +69,8 @@ def look(pair: Pair, cuts: list[int], models: Models, settings: Settings, sample
     facts, _ = probe(pair.source, settings.plan)
     step = max(1, math.ceil(facts.num_frames_from_content / samples))
 
-    def frames(path: Path) -> PictureReader:
-        return PictureReader(path, probe(path, settings.plan)[0], None, 0, writable=False, wanted=lambda frame, pts: frame % step == 0)
+    def frames(path: Path) -> Iterator[Picture]:
+        return (picture for picture in read_pictures(path, probe(path, settings.plan)[0], None, writable=False) if picture.index % step == 0)
 
     for number, (before, after) in enumerate(zip(frames(pair.source), frames(pair.output), strict=True)):
         boxes, points, scores = look_at_image(before.bgr(), models.detector, settings.detect)

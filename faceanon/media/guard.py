@@ -39,6 +39,7 @@ log = logging.getLogger("faceanon")
 _LOOK_S = 0.5  # how often a silent parser's progress is looked at
 _END_S = 10.0  # for a killed process to be gone
 _CPUCLOCK_SCHED = 2
+_KILLED = "the process that read it was killed, as happens when the machine's memory runs out"
 # Nothing else of this process's environment reaches a parser: no credentials.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "SVT_LOG")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "8", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -134,7 +135,8 @@ class _House:
         with self._lock:
             if not self._level:
                 self._level = ", ".join(words)
-                log.info("videos are read by processes of their own, confined by: %s", self._level)
+                walled = any(word.startswith("Landlock") for word in words)
+                log.log(logging.INFO if walled else logging.WARNING, "videos are read by processes of their own, confined by: %s", self._level)
 
     def level(self) -> str:
         return self._level
@@ -269,7 +271,11 @@ class Call:
     def _died(self) -> NoReturn:
         """The parser closed its end of the channel without an answer."""
         self.close()
-        raise self._error_of_end()
+        raise self._error_of_end() from MemoryError(_KILLED) if self._was_killed() else None
+
+    def _was_killed(self) -> bool:
+        """By neither us nor a limit: no file can do that, but the system does where memory runs out."""
+        return not self._killed_for and os.WIFSIGNALED(self._status) and os.WTERMSIG(self._status) == signal.SIGKILL
 
     def _error_of_end(self) -> SourceError:
         source = str(self._source)
@@ -278,8 +284,8 @@ class Call:
         number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
         if number == signal.SIGXCPU:
             return LimitExceeded(f"reading it takes more than {self._limits.cpu_s:g} CPU seconds (run.media_cpu_s)", source=source)
-        if number == signal.SIGKILL:
-            return SourceUnreadable("the process that read it was killed, as happens when the machine's memory runs out", source=source)
+        if self._was_killed():
+            return SourceUnreadable(_KILLED, source=source)
         how = f"by {signal.Signals(number).name}" if number else f"with status {self._status}"
         return SourceUnreadable(f"the process that read it crashed {how}", source=source)
 
@@ -305,8 +311,6 @@ class Call:
         """For an answer that is not what was asked for."""
         self.close()
         raise SourceUnreadable(f"the process that read it answered nonsense: {error}", source=str(self._source)) from error
-
-
 
     def __enter__(self) -> Call:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -15,7 +16,15 @@ from faceanon.media import guarded, probe
 from faceanon.media.clips import write_clip
 
 PLAN = PlanSettings()
-READERS = [probe.probe, guarded.probe]
+
+
+def whole_part(path: Path, plan: PlanSettings):
+    """A large object's look at what every opening reads, with all of it there."""
+    return guarded.opening_look(path, [(0, path.stat().st_size)], plan)
+
+
+READERS = [probe.probe, guarded.probe, guarded.glance, whole_part]
+reading = pytest.mark.parametrize("reader", READERS, ids=["in process", "guarded", "glance", "part"])
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ PLAYLISTS = {
 }
 
 
-@pytest.mark.parametrize("reader", READERS, ids=["in process", "guarded"])
+@reading
 @pytest.mark.parametrize("name", sorted(PLAYLISTS))
 def test_playlists_are_refused_under_any_ending(name, reader, secret, tmp_path, http_counter, watched):
     """A list of other files or URLs is no video, whatever it calls itself; nothing that it names is touched."""
@@ -91,12 +100,23 @@ def test_playlists_are_refused_under_any_ending(name, reader, secret, tmp_path, 
     assert not watch.was_opened()
 
 
-@pytest.mark.parametrize("reader", READERS, ids=["in process", "guarded"])
+def mov_by_path(secret: Path, path: Path) -> Path:
+    """A mov whose media lie in the file `secret`."""
+    path.write_bytes(_with_reference(secret, _alias(secret)))
+    return path
+
+
+def mov_by_url(secret: Path, path: Path, url: str) -> Path:
+    """A mov whose media lie behind `url`."""
+    path.write_bytes(_with_reference(secret, _box(b"url ", b"\0\0\0\0", url.encode() + b"\0")))
+    return path
+
+
+@pytest.mark.parametrize("reader", READERS[:2], ids=["in process", "guarded"])
 def test_media_in_another_file_are_not_fetched(reader, secret, tmp_path, http_counter, watched):
     """A mov whose media lie in another file, by path or URL, is refused; the trap is set: told to follow, FFmpeg reads it."""
-    by_path, by_url = tmp_path / "by_path.mov", tmp_path / "by_url.mov"
-    by_path.write_bytes(_with_reference(secret, _alias(secret)))
-    by_url.write_bytes(_with_reference(secret, _box(b"url ", b"\0\0\0\0", http_counter.url("a.mp4").encode() + b"\0")))
+    by_path = mov_by_path(secret, tmp_path / "by_path.mov")
+    by_url = mov_by_url(secret, tmp_path / "by_url.mov", http_counter.url("a.mp4"))
     with av.open(str(by_path), container_options={"enable_drefs": "1", "use_absolute_path": "1"}) as container:
         assert sum(1 for _ in container.decode(video=0)) == 10
     watch = watched(secret)
@@ -109,7 +129,20 @@ def test_media_in_another_file_are_not_fetched(reader, secret, tmp_path, http_co
     assert not watch.was_opened()
 
 
-@pytest.mark.parametrize("reader", READERS, ids=["in process", "guarded"])
+@pytest.mark.parametrize("look", READERS[2:], ids=["glance", "part"])
+def test_a_look_at_the_header_follows_no_reference_either(look, secret, tmp_path, http_counter, watched):
+    """What only looks at a header may take such a mov for a video, but goes nowhere."""
+    traps = [mov_by_path(secret, tmp_path / "by_path.mov"), mov_by_url(secret, tmp_path / "by_url.mov", http_counter.url("a.mp4"))]
+    watch = watched(secret)
+
+    for path in traps:
+        with suppress(SourceError):
+            look(path, PLAN)
+    assert http_counter.requests == 0
+    assert not watch.was_opened()
+
+
+@pytest.mark.parametrize("reader", READERS[:2], ids=["in process", "guarded"])
 def test_a_name_is_a_file_and_nothing_else(reader, tmp_path, http_counter, monkeypatch):
     """A path that reads like a URL or another protocol is looked up as a file of that name."""
     monkeypatch.chdir(tmp_path)
