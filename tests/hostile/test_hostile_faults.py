@@ -227,6 +227,30 @@ def test_a_confined_process_reaches_only_what_it_was_given(tmp_path, http_counte
         assert found["signal"] == "PermissionError"
 
 
+UNPRIVILEGED = textwrap.dedent("""
+    import json, os
+    from pathlib import Path
+    from faceanon.media import sandbox
+
+    if os.geteuid() == 0:
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+    words = sandbox.confine_keeper()
+    rights = dict(line.split() for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(("CapEff", "CapPrm", "NoNewPrivs")))
+    print(json.dumps([words, rights]))
+""")
+
+
+def test_who_is_not_root_gains_no_rights_by_leaving_the_network():
+    """The namespace that takes the network away would give all capabilities inside it; none is kept."""
+    run = subprocess.run([sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    words, rights = json.loads(run.stdout)
+    assert {name: int(value, 16) for name, value in rights.items()} == {"CapEff:": 0, "CapPrm:": 0, "NoNewPrivs:": 1}
+    assert "no_new_privs" in words
+
+
 def test_the_level_is_told(clip, caplog):
     """How readers are confined can be asked for, and begins with what every kernel grants."""
     guarded.probe(clip, PLAN)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fuzzing import KINDS, NUM_FILES, Damaged, Fuzz
 from support.processes import parsers
 
-from faceanon.core.errors import FaceanonError
+from faceanon.core.errors import FaceanonError, SourceError
 from faceanon.core.settings import EncodeSettings, PlanSettings, RunSettings
-from faceanon.media import guarded
+from faceanon.media import guarded, partial
 from faceanon.media.guard import HOUSE
 from faceanon.media.mixing import choose_copies
 from faceanon.media.segments import plan_segments
@@ -51,12 +52,14 @@ def fate(damaged: Damaged, folder: Path) -> str:
             reader = guarded.read_pictures(path, facts, segment, writable=False)
             if sum(1 for _ in reader) != (segment.num_frames if segment else facts.num_frames_from_content):
                 return "frames are missing"
+        sum(1 for _ in guarded.sample_pictures(path, facts, 0.1))
         for segment in segments[:3]:
             guarded.copied_digest(path, facts, segment)
         wanted = range(len(segments))
         if not any(choose_copies(facts, segments, wanted).values()):
             guarded.stitch(path, facts, segments, {}, folder / f"out{damaged.suffix}", EncodeSettings())
             guarded.describe(folder / f"out{damaged.suffix}")
+            sum(1 for _ in guarded.sample_pictures(folder / f"out{damaged.suffix}", None, 0.1))
     except FaceanonError as error:
         return f"{type(error).__name__}: {error.reason}"
     finally:
@@ -65,12 +68,32 @@ def fate(damaged: Damaged, folder: Path) -> str:
     return "done"
 
 
+def look(damaged: Damaged, folder: Path) -> str:
+    """The same of what only looks at a file's header, and of what takes it for a large object of which all is here."""
+    path = folder / f"damaged{damaged.suffix}"
+    path.write_bytes(damaged.data)
+    held = [(0, len(damaged.data))]
+    try:
+        with suppress(SourceError):
+            guarded.glance(path, PLAN)
+        if not (partial.index_look(path, held).whole or guarded.opening_look(path, held, PLAN).whole):
+            found = guarded.probe_part(path, PLAN, held)
+            if found.facts is not None and found.index is not None:
+                for segment in plan_segments("video", found.facts, found.index, PLAN):
+                    guarded.segment_ranges(path, found.facts, segment, 4)
+    except FaceanonError as error:
+        return f"{type(error).__name__}: {error.reason}"
+    finally:
+        path.unlink()
+    return "done"
+
+
 def _run(fuzz: Fuzz, seeds: range, folder: Path) -> dict[str, list[int]]:
     """Fates that should not be, with their seeds."""
     wrong: dict[str, list[int]] = {}
     for seed in seeds:
         try:
-            words = fate(fuzz.file(seed), folder)
+            words = f"{fate(fuzz.file(seed), folder)}; {look(fuzz.file(seed), folder)}"
         except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
             words = f"escaped: {type(error).__name__}: {error}"
         if any(word in words for word in ("escaped", "run.media_stall_s", "run.media_cpu_s", "frames are missing", "cannot be taken apart", "crashed", "nonsense")):
@@ -108,9 +131,10 @@ def _named_memory() -> list[str]:
 
 
 def test_the_files_are_whole_before_they_are_damaged(fuzz, tmp_path):
-    """Undamaged, every kind is read to its end, and written again where its container is, so that what is tested is the damage."""
+    """Undamaged, every kind is looked at, read to its end, and written again where its container is, so that what is tested is the damage."""
     fates = {kind: fate(Damaged(kind, KINDS[kind][0], fuzz.whole(kind)), tmp_path) for kind in KINDS}
 
+    assert {look(Damaged(kind, KINDS[kind][0], fuzz.whole(kind)), tmp_path) for kind in KINDS} == {"done"}
     only_read = {"mpg mpeg1": "mpeg", "mxf mpeg2": "mxf", "ogg vp8": "ogg"}
     assert fates == {kind: f"SourceUnsupported: the container {only_read[kind]} cannot be written" if kind in only_read else "done" for kind in KINDS}
 
