@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo test test-all browser lint clean
 
 setup: $(VENV)/.installed $(VENV)/.weights
 
@@ -22,11 +22,15 @@ $(VENV)/.weights: $(VENV)/.installed faceanon/models/registry.py
 demo: setup
 	$(BIN)/faceanon demo --output demo
 
-test: setup lint
+test: setup lint browser
 	$(BIN)/python -m pytest -m 'not long'
 
-test-all: setup lint
+test-all: setup lint browser
 	$(BIN)/python -m pytest
+
+browser:
+	@test -x /usr/bin/chromium || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium >/dev/null; } \
+		|| { echo 'the tests of pages need a browser: sudo apt-get install --no-install-recommends chromium'; exit 1; }
 
 lint: setup
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ JOBS = {
     "query": "ask the ledger a question in SQL",
     "trace": "the whole story of one video, by its output or by its source",
     "verify": "check that outputs, ledger and evidence are as they were written and signed",
+    "report": "one page that tells what was done, for a person to open",
     "export": "the history of a video or a run as W3C PROV-JSON or OpenLineage events",
     "keys": "show the keys of scopes; destroy one, so that its people can never be linked again",
     "models": "list, fetch or mirror the weights that are used",

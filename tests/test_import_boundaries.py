@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "samples": {"core", "media", "models", "render"},
     "flow": FLOW_MAY,
     "estimate": FLOW_MAY,
+    "report": {"core", "archive", "media", "ledger"},
     "rayflow": {"core", "archive", "flow"},
-    "commands": FLOW_MAY | {"estimate", "samples", "evaluation", "rayflow", "cli"},
+    "commands": FLOW_MAY | {"estimate", "samples", "evaluation", "report", "rayflow", "cli"},
 }
 ONLY_IN = {
     "ray": {"rayflow"},
