@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TypeVar
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,6 +75,14 @@ def dataset(root_uri: str, name: str, table: DeltaTable) -> ds.Dataset:
     lock while the interpreter ends aborts the process, after all work was done (apache/arrow#45017; seen in one of 18 busy folds).
     """
     return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(*_native(table_uri(root_uri, name))))
+
+
+def local_files(root_uri: str, name: str) -> list[str] | None:
+    """Paths of the files that a table consists of; None where it does not lie on a disk, or is not there."""
+    table = None if root_uri.startswith("s3://") else open_table(root_uri, name)
+    if table is None:
+        return None
+    return [unquote(uri.removeprefix("file://")) for uri in table.file_uris()]
 
 
 def column(root_uri: str, name: str, wanted: str, where: ds.Expression | None = None) -> list:

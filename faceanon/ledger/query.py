@@ -1,7 +1,7 @@
 """Questions to the ledger in SQL: read-only, in memory, tables by name, nothing else within reach.
 
-DuckDB sees Arrow datasets and no filesystem, no network, no extension, no Python variable; its configuration is locked before the
-question is read. Tables that were never written answer as empty ones.
+DuckDB sees the files that the tables consist of (on an object store: Arrow datasets) and no other file, no network, no extension, no Python
+variable; its configuration is locked before the question is read. Tables that were never written answer as empty ones.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from faceanon.core.errors import UsageError
-from faceanon.ledger.delta import dataset, open_table
+from faceanon.ledger.delta import dataset, local_files, open_table
 from faceanon.ledger.questions import tables_in
 from faceanon.ledger.tables import TABLES
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false", "python_enable_replacements": "false",
-    "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+    "python_enable_replacements": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
 }
+_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.int32(): "INTEGER", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN", pa.date32(): "DATE"}
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}  # SHOW, DESCRIBE and SUMMARIZE are SELECTs to DuckDB
 _WIDEST = 60  # characters of a cell in the plain table
 
@@ -33,8 +33,16 @@ _WIDEST = 60  # characters of a cell in the plain table
 def query(root_uri: str, sql: str, words: dict[str, str] | None = None) -> pa.Table:
     """The answer to one SELECT, WITH, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN. words: what $word stands for. Raises UsageError with DuckDB's own words."""
     with duckdb.connect(":memory:", config=_LOCKED) as connection:
-        for name in tables_in(sql, list(TABLES)):
-            connection.register(name, _dataset(root_uri, name, TABLES[name]))
+        names = tables_in(sql, list(TABLES))
+        files = {name: local_files(root_uri, name) for name in names}
+        connection.execute(f"SET allowed_paths = {_quoted([file for some in files.values() for file in some or ()])}")
+        connection.execute("SET parquet_metadata_cache = true")
+        connection.execute("SET enable_external_access = false")
+        for name in names:
+            if files[name]:
+                connection.execute(_view(name, files[name] or []))
+            else:
+                connection.register(name, _dataset(root_uri, name, TABLES[name]))
         connection.execute("SET TimeZone = 'UTC'")  # moments read the same on every machine
         connection.execute("SET lock_configuration = true")
         try:
@@ -57,6 +65,23 @@ def to_parquet(table: pa.Table) -> bytes:
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()
+
+
+def _view(name: str, files: list[str]) -> str:
+    """A table over its Parquet files, by DuckDB's own reader, which is several times as quick as one through Arrow. What a file lacks is null."""
+    empty = ", ".join(f"NULL::{_type(field.type)} AS {field.name}" for field in TABLES[name])
+    rows = f"read_parquet({_quoted(files)}, union_by_name = true, hive_partitioning = true, hive_types = {{'ingest_date': DATE}})"
+    return f"CREATE VIEW {name} AS SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM {rows}"
+
+
+def _type(arrow: pa.DataType) -> str:
+    if pa.types.is_list(arrow):
+        return f"{_type(arrow.value_type)}[]"
+    return "TIMESTAMPTZ" if pa.types.is_timestamp(arrow) else _TYPES[arrow]
+
+
+def _quoted(texts: list[str]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 
 
 def _dataset(root_uri: str, name: str, schema: pa.Schema) -> ds.Dataset:

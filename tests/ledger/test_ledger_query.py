@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import ledger_cases as cases
+import pyarrow as pa
 import pytest
 
 from faceanon.archive.store import open_store
@@ -29,6 +30,28 @@ def test_missing_tables_are_empty(tmp_path):
         answer = query(str(tmp_path), f"SELECT * FROM {name}")
 
         assert (answer.num_rows, answer.column_names) == (0, schema.names)
+
+
+def test_an_out_may_have_any_name(tmp_path):
+    """Blanks, quotes and letters of any alphabet in its path."""
+    root = str(tmp_path / "it's my “out” é")
+    commit_published(open_store(root), cases.published())
+    fold(root, open_store(root))
+
+    assert query(root, "SELECT name, ingest_date = current_date AS today FROM outputs").column("name").to_pylist() == ["a.mp4"]
+
+
+def test_columns_that_have_come_since_are_null(root, monkeypatch):
+    """A table that an older version wrote answers for all columns there are now."""
+    monkeypatch.setitem(TABLES, "outputs", TABLES["outputs"].append(pa.field("moods", pa.list_(pa.string()))))
+
+    assert query(root, "SELECT name, moods FROM outputs").to_pylist() == [{"name": "a.mp4", "moods": None}]
+
+
+def test_answers_have_the_types_of_their_tables(root):
+    """Whatever reads the files."""
+    for name in ("outputs", "tracks", "videos"):
+        assert query(root, f"SELECT * FROM {name}").select(TABLES[name].names).schema.types == TABLES[name].types
 
 
 READING = [
@@ -68,6 +91,8 @@ def test_reading_statements_are_answered(root, sql):
         ("SELECT * FROM glob('/etc/*')", "disabled by configuration"),
         ("SELECT * FROM '/etc/passwd'", "does not exist"),
         ("SELECT * FROM read_parquet('s3://bucket/x')", "cannot be answered"),
+        ("SELECT * FROM read_blob('/proc/self/environ')", "disabled by configuration"),
+        ("SET allowed_paths = ['/etc/passwd']", "read-only"),
         ("SELECT getenv('HOME')", "does not exist"),
         ("SELECT * FROM root", "does not exist"),
         ("SELEC 1", "syntax error"),
