@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "flow": FLOW_MAY,
     "estimate": FLOW_MAY,
     "report": {"core", "archive", "media", "ledger"},
+    "retention": {"core", "archive", "ledger"},
     "rayflow": {"core", "archive", "flow"},
-    "commands": FLOW_MAY | {"estimate", "samples", "evaluation", "report", "rayflow", "cli"},
+    "commands": FLOW_MAY | {"estimate", "samples", "evaluation", "report", "retention", "rayflow", "cli"},
 }
 ONLY_IN = {
     "ray": {"rayflow"},
