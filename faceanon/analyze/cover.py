@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from faceanon.analyze.associate import associate
 from faceanon.analyze.track import make_track, shot_bounds
 from faceanon.core.geometry import Boxes, clip, grow, heights, widths
-from faceanon.core.records import Detections, Leak, Method, Origin, RegionTable, Track
+from faceanon.core.records import Correction, Detections, Leak, Method, Origin, RegionTable, Track
 from faceanon.core.settings import Settings
 
 _SMOOTH_FRAMES = 3  # on each side
@@ -125,6 +125,30 @@ def add_repairs(
             track = make_track(next_no, shot_no, group, seen, bounds, held)
             parts.append(_regions(track, -1, Method.REPAIR, held, width, height))
             next_no += 1
+    return RegionTable.concatenate(parts)
+
+
+def add_corrections(
+    table: RegionTable, corrections: Sequence[Correction], first_no: int, num_frames: int, settings: Settings, *, width: int, height: int
+) -> RegionTable:
+    """`table` and, as tracks from `first_no` on, what reviewers drew: padded as any face, in exactly the frames that they said."""
+    parts = [table]
+    for number, correction in enumerate(corrections):
+        frame = np.arange(correction.first_frame, min(correction.stop_frame, num_frames), dtype=np.int32)
+        n = len(frame)
+        face = np.tile(np.array(correction.box, np.float32), (n, 1))
+        covers = clip(grow(face, settings.track.pad), width, height)
+        drawn = RegionTable(
+            frame=frame,
+            track=np.full(n, first_no + number, np.int32),
+            identity=np.full(n, -1, np.int32),
+            face=face,
+            cover=covers,
+            points=np.full((n, 5, 2), np.nan, np.float32),
+            method=np.full(n, Method.REPAIR, np.uint8),
+            origin=np.full(n, Origin.DETECTED, np.uint8),
+        )
+        parts.append(drawn.take((widths(covers) > 0) & (heights(covers) > 0)))
     return RegionTable.concatenate(parts)
 
 

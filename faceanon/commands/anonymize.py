@@ -13,8 +13,8 @@ from typing import Any
 
 from faceanon.archive import doctor, shards
 from faceanon.archive.scratch import sweep
-from faceanon.archive.sources import resolve
-from faceanon.archive.store import allow, open_store, tidy
+from faceanon.archive.sources import Resolved, resolve
+from faceanon.archive.store import LocalStore, S3Store, allow, open_store, tidy
 from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
@@ -22,8 +22,9 @@ from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, Loader, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
 from faceanon.flow.request import Work, work_to_do
-from faceanon.identity.keystore import scope_name
+from faceanon.identity.keystore import Keystore, scope_name
 from faceanon.ledger.known import known
+from faceanon.media.credentials import check_available
 from faceanon.models.catalog import check_licences, load_models
 
 OWN_FOLDERS = ("videos", "objects", "ledger", "runs")  # of OUT, should OUT be a SRC as well
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     settings = _settings(arguments)
     shard = _shard(arguments.shard, settings)
     check_licences(settings)
+    if settings.c2pa.sign:
+        check_available()
     allow(settings.store)
     out = open_store(arguments.output)
     if Path(out.root).is_file():
@@ -62,21 +65,29 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     resolved = resolve(arguments.sources, settings, exclude=(out.root, work_root, *(out.uri(folder) for folder in OWN_FOLDERS)))
     resolved = shards.own(resolved, shard, settings.identity.scope) if shard else resolved
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=True)
-    scopes = {scope_name(settings, item, "") for item in resolved.items}
-    keystore.ensure_scopes(scopes)
-    run_info = replace(new_run(settings, keystore.keystore_id), ray_version="" if arguments.local else version("ray"))
-    spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
-    sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
-    doctor.require(out.root, work_root)
-    for root in (out.root, work_root):
-        tidy(root)
-    work = work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=arguments.retry_quarantined)
+    ray_version = "" if arguments.local else version("ray")
+    spec, work = prepared(out, work_root, resolved, settings, keystore, ray_version=ray_version, retry_quarantined=arguments.retry_quarantined)
     summary = _carry_out(spec, work, arguments, loader)
     if arguments.format == "json":
         print(json.dumps(summary, indent=2))
     else:
         _show(summary)
     return summary["exit_code"]
+
+
+def prepared(
+    out: LocalStore | S3Store, work_root: str, resolved: Resolved, settings: Settings, keystore: Keystore, *, ray_version: str, retry_quarantined: bool
+) -> tuple[JobSpec, Work]:
+    """One run that begins now, and what there is to do. Raises StoreUnfit where a root cannot keep what the job promises."""
+    scopes = {scope_name(settings, item, "") for item in resolved.items}
+    keystore.ensure_scopes(scopes)
+    run_info = replace(new_run(settings, keystore.keystore_id), ray_version=ray_version)
+    spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
+    sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)
+    doctor.require(out.root, work_root)
+    for root in (out.root, work_root):
+        tidy(root)
+    return spec, work_to_do(resolved, known(out), settings, keystore.keystore_id, retry_quarantined=retry_quarantined)
 
 
 def _shard(text: str | None, settings: Settings) -> shards.Shard | None:

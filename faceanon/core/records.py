@@ -16,6 +16,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.ids import correction_id
 from faceanon.core.timeline import Span
 
 
@@ -157,14 +158,34 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A face that a reviewer saw in an output: obscured in the frames first_frame <= frame < stop_frame from then on."""
+
+    video_id: str
+    first_frame: int
+    stop_frame: int
+    box: tuple[int, int, int, int]  # whole px of the upright picture, x0 y0 x1 y1
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.box
+        if not (0 <= self.first_frame < self.stop_frame and 0 <= x0 < x1 and 0 <= y0 < y1):
+            raise ValueError(f"a correction of nothing: got {self.first_frame = }, {self.stop_frame = }, {self.box = }")
+
+    @property
+    def correction_id(self) -> str:
+        return correction_id(self.video_id, self.first_frame, self.stop_frame, self.box)
+
+
+@dataclass(frozen=True)
 class VideoPlan:
-    """A video, ready to be worked on."""
+    """A video, ready to be worked on. corrections: all that were there when it was planned, by id."""
 
     video_id: str
     item: SourceItem
     source: SourceVersion
     facts: VideoFacts
     segments: tuple[Segment, ...]
+    corrections: tuple[Correction, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------- analyze
@@ -326,7 +347,7 @@ class Method(IntEnum):
 
     ENGINE = 0  # the chosen engine paints a face
     OBSCURE = 1  # hidden in its own colours
-    REPAIR = 2  # found by the verifier; obscured
+    REPAIR = 2  # found by the verifier, or drawn by a reviewer; obscured
 
 
 @dataclass(frozen=True)
@@ -510,4 +531,5 @@ class Quarantined:
     reason: str
     source: SourceVersion | None = None
 
+    corrections: tuple[str, ...] = ()  # ids of those that it was to be published with
 

@@ -75,8 +75,8 @@ class Tally:
     quarantined: list[dict[str, str]] = field(default_factory=list)
     cpu_s: Counter[str] = field(default_factory=Counter)
     detected_frames: int = 0
-    confined: set[str] = field(default_factory=set)  # how readers of foreign bytes were, in words; more than one where nodes differ
     people: int = 0
+    confined: set[str] = field(default_factory=set)  # how readers of foreign bytes were, in words; more than one where nodes differ
     vanished: dict[str, Row] = field(default_factory=dict)  # of the wave: names whose half-made work another run has cleared away
     again: bool = False  # the wave is asked for again
 
@@ -180,8 +180,8 @@ def _settle(context: Context, executor: Executor, wave: list[Requested], work: W
 def _wave(context: Context, executor: Executor, wanted: list[Requested], work: Work, progress: Progress, tally: Tally) -> None:
     alive: dict[str, Row] = {}
     for row in _phase(context, executor, "probe", [_probe_unit(w) for w in wanted], progress, tally):
-        if row["output_id"] in work.shown or (tally.again and others.published_meanwhile(context, row["name"], row["output_id"])):
         tally.confined.add(row.get("confined", ""))
+        if row["output_id"] in work.shown or (tally.again and others.published_meanwhile(context, row["name"], row["output_id"])):
             # the same bytes under a new date, or another run was quicker: nothing new to publish
             tally.unchanged.append(row["name"])
             context.work.delete_tree(layout.video_folder(row["output_id"]))
@@ -250,7 +250,8 @@ def _phase(
             context.work.delete_tree(layout.video_folder(output))
         stage, reason = row["stage"], row["reason"]
         source = from_json(SourceVersion, video["source"]) if video.get("source") else None
-        _refuse(context, tally, [Quarantined(from_json(SourceItem, video["item"]), video.get("video_id", ""), stage, reason, source)])
+        corrections = tuple(video.get("corrections", ()))
+        _refuse(context, tally, [Quarantined(from_json(SourceItem, video["item"]), video.get("video_id", ""), stage, reason, source, corrections)])
         progress.note(f"quarantined {video['name']}: {reason}")
 
 
@@ -299,8 +300,8 @@ def _summary(context: Context, tally: Tally, skipped: int, wall_s: float) -> dic
         "video_seconds": round(video_s, 3),
         "wall_seconds": round(wall_s, 3),
         "times_real_time": round(video_s / wall_s, 3) if wall_s else 0.0,
-        "cpu_seconds": {name: round(value, 3) for name, value in sorted(tally.cpu_s.items())},
         "confined": sorted(tally.confined - {""}),
+        "cpu_seconds": {name: round(value, 3) for name, value in sorted(tally.cpu_s.items())},
         "videos": sorted(tally.videos, key=lambda row: row["name"]),
     }
 

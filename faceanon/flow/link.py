@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from faceanon.analyze.cover import cover
+from faceanon.analyze.cover import add_corrections, cover
 from faceanon.analyze.track import build_tracks, track_features
 from faceanon.core.records import Identity, Persona, Track, TrackFeature, VideoPlan, VideoRegions
 from faceanon.flow import analyze, layout
@@ -118,4 +118,7 @@ def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], peopl
         for index, identity_no in number.items()
     )
     width, height = plan.facts.upright_size
-    return VideoRegions(plan.video_id, identities, tracks, cover(tracks, identity_of, context.settings, width=width, height=height))
+    covered = cover(tracks, identity_of, context.settings, width=width, height=height)
+    frames = plan.facts.num_frames_from_content
+    corrected = add_corrections(covered, plan.corrections, len(tracks), frames, context.settings, width=width, height=height)
+    return VideoRegions(plan.video_id, identities, tracks, corrected)

@@ -12,8 +12,10 @@ from faceanon.archive import plan
 from faceanon.archive.sources import Resolved
 from faceanon.archive.store import version_of
 from faceanon.core.errors import SourceError
+from faceanon.core.ids import output_id
 from faceanon.core.records import Quarantined, SourceItem, SourceVersion
 from faceanon.core.settings import Settings
+from faceanon.identity.keystore import scope_name
 from faceanon.ledger.known import Current, Known, Refused
 
 _LOOKS = 32  # sources asked for their version at a time
@@ -71,14 +73,25 @@ def work_to_do(resolved: Resolved, known: Known, settings: Settings, keystore_id
         return None if current is None else _published(current)
 
     work = plan.work_to_do(requested(resolved.items, variant), outcome, retry_quarantined=retry_quarantined)
+    corrected = {w.item.name: w for w in work.done if _lacks_corrections(known, w.item, settings, keystore_id)}
     return Work(
-        new=work.new,
-        done=tuple(wanted.item.name for wanted in work.done),
+        new=(*work.new, *corrected.values()),
+        done=tuple(wanted.item.name for wanted in work.done if wanted.item.name not in corrected),
         refused=tuple(Quarantined(w.item, old.video_id, old.stage, old.reason, SourceVersion(old.uri, old.size, old.version, "")) for w, old in work.quarantined),
         rejected=resolved.rejected,
         shown=Shown(known),
         skipped=resolved.skipped,
     )
+
+
+def _lacks_corrections(known: Known, item: SourceItem, settings: Settings, keystore_id: str) -> bool:
+    """Whether a reviewer has drawn a region that the video's output is not made with. Corrections that are gone change nothing: the output hides more."""
+    if not known.corrected:
+        return False
+    current = known.current[item.name]
+    corrections = known.corrected.get(current.video_id, ())
+    scope = scope_name(settings, item, current.video_id)
+    return bool(corrections) and current.output_id != output_id(current.video_id, settings.digest(), keystore_id, scope, corrections)
 
 
 def requested(items: Sequence[SourceItem], variant: str) -> Iterator[plan.Requested]:

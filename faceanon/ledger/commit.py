@@ -119,5 +119,5 @@ def _newest_says_quarantined(log: list[dict], record: dict) -> bool:
     newest = log[-1]
     if newest["kind"] == "published":
         words = ("video_id", "settings_digest", "keystore_id", "scope")
-        return bool(record["video_id"]) and all(newest[w] == record[w] for w in words)
+        return bool(record["video_id"]) and all(newest[w] == record[w] for w in words) and newest.get("corrections") == record.get("corrections")
     return comparable({**newest, "schema_version": 0}) == comparable({**record, "schema_version": 0})

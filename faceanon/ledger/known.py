@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceVersion
 from faceanon.ledger.commit import RECORDS, read_record, record_id, record_path
+from faceanon.ledger.corrections import known_ids
 from faceanon.ledger.delta import dataset, open_table
 from faceanon.ledger.rows import rows_of
 from faceanon.ledger.tables import to_arrow
@@ -108,10 +109,14 @@ class Entries(Mapping[str, T]):
 
 @dataclass(frozen=True)
 class Known:
-    """`current` also holds a name that was published once and whose newer version is quarantined: its last good output stands."""
+    """`current` also holds a name that was published once and whose newer version is quarantined: its last good output stands.
+
+    corrected: the ids of each video's corrections, by video_id.
+    """
 
     current: Entries[Current]
     quarantined: Entries[Refused]
+    corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     records_read: int = field(default=0, compare=False)  # one by one, because no table held them
 
     def is_published(self, name: str, source: SourceVersion, settings_digest: str, keystore_id: str, scope: str) -> bool:
@@ -137,7 +142,7 @@ def known(store: Store) -> Known:
         rows.take(_read(store, some))
     read = len(behind) + len(rows.standing)
     rows.take(_read(store, rows.standing))
-    return Known(Entries(rows.published, lambda row: _current(store, row)), Entries(rows.quarantined, _refused), read)
+    return Known(Entries(rows.published, lambda row: _current(store, row)), Entries(rows.quarantined, _refused), known_ids(store), read)
 
 
 class _Rows:

@@ -58,10 +58,11 @@ def publication(
     if verified.plan.video_id != plan.video_id or regions.video_id != plan.video_id:
         raise ValueError(f"parts of different videos: got {plan.video_id = }, {verified.plan.video_id = }, {regions.video_id = }")
     scope_name = scope_name or run.scope
-    output = output_id(plan.video_id, run.settings_digest, run.keystore_id, scope_name)
+    corrections = [correction.correction_id for correction in plan.corrections]
+    output = output_id(plan.video_id, run.settings_digest, run.keystore_id, scope_name, corrections)
     tracks = parts.tracks(regions, staged, settings.render.engine, frame_pts)
     return {
-        **_head("published", plan.item, plan.video_id, plan.source, run, scope_name),
+        **_head("published", plan.item, plan.video_id, plan.source, run, scope_name, corrections),
         "output_id": output,
         "engine": settings.render.engine,
         "facts": _facts(plan.facts),
@@ -82,7 +83,7 @@ def quarantine(record: Quarantined, run: RunInfo, *, scope_name: str = "", facts
     item = record.item
     source = record.source or SourceVersion(item.uri, -1, "", "")
     return {
-        **_head("quarantined", item, record.video_id, source, run, scope_name or run.scope),
+        **_head("quarantined", item, record.video_id, source, run, scope_name or run.scope, record.corrections),
         "stage": record.stage,
         "reason": record.reason,
         "facts": _facts(facts) if facts else None,
@@ -99,7 +100,7 @@ def comparable(record: object) -> object:
     return record
 
 
-def _head(kind: str, item: SourceItem, video: str, source: SourceVersion, run: RunInfo, scope_name: str) -> dict:
+def _head(kind: str, item: SourceItem, video: str, source: SourceVersion, run: RunInfo, scope_name: str, corrections: Sequence[str]) -> dict:
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -115,6 +116,7 @@ def _head(kind: str, item: SourceItem, video: str, source: SourceVersion, run: R
         "keystore_id": run.keystore_id,
         "scope": run.scope,
         "scope_name": scope_name,
+        **({"corrections": sorted(corrections)} if corrections else {}),
     }
 
 
