@@ -499,6 +499,7 @@ class OutputFacts:
     dropped_streams: tuple[str, ...]
     copied_segments: int
     encoded_segments: int
+    c2pa_manifest_sha256: str = ""  # of the content credentials in it; "" for none
 
 
 @dataclass(frozen=True)
@@ -530,6 +531,6 @@ class Quarantined:
     stage: str  # "probe", "analyze", "link", "redact", "publish"
     reason: str
     source: SourceVersion | None = None
-
     corrections: tuple[str, ...] = ()  # ids of those that it was to be published with
+
 

@@ -134,6 +134,13 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class C2paSettings:
+    sign: bool = _setting(False, "write signed content credentials into mp4 and mov outputs: faces were replaced by synthetic ones (needs faceanon[c2pa])")
+    certificate: str = _setting("", "file of the signer's certificate chain, PEM, on every node; empty = a chain of its own that follows from the keystore")
+    key: str = _setting("", "file of the signer's key, PEM, Ed25519 or EC P-256; empty with the certificate")
+
+
+@dataclass(frozen=True)
 class LedgerSettings:
     boxes_days: int = _setting(30, "days for which the ledger keeps where each face was, frame by frame; 0 = it is never written")
     compact_files: int = _setting(64, "files of one table and day beyond which they are made into one at the end of a run; 0 = never")
@@ -159,12 +166,14 @@ class Settings:
     models: ModelSettings = ModelSettings()
     run: RunSettings = RunSettings()
     store: StoreSettings = StoreSettings()
+    c2pa: C2paSettings = C2paSettings()
     ledger: LedgerSettings = LedgerSettings()
     evidence: EvidenceSettings = EvidenceSettings()
 
     def digest(self) -> str:
         """64 hex digits over every section that can change a published byte: settings of equal digest give equal output."""
-        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in _ASIDE}, sort_keys=True))
+        aside = {*_ASIDE} if self.c2pa.sign else {*_ASIDE, "c2pa"}
+        return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in aside}, sort_keys=True))
 
     def with_values(self, **values: object) -> Settings:
         """A copy with `section__key=value` changed; None leaves a value as it is. Raises SettingsError."""
@@ -266,6 +275,7 @@ def _check(settings: Settings, source: str) -> None:
         (bool(_ENDPOINT.fullmatch(settings.store.endpoint)), "store.endpoint must be http(s)://host or http(s)://host:port, without a path and without credentials"),
         (names(settings.store.schemes) <= SCHEMES, f"store.schemes must be some of {', '.join(sorted(SCHEMES))}: got {settings.store.schemes!r}"),
         (settings.store.whole_mb >= 0, "store.whole_mb must be 0 or more"),
+        (bool(settings.c2pa.certificate) == bool(settings.c2pa.key), "c2pa.certificate and c2pa.key go together"),
         (settings.ledger.boxes_days >= 0, "ledger.boxes_days must be 0 or more"),
         (settings.ledger.compact_files >= 0, "ledger.compact_files must be 0 or more"),
         (not settings.evidence.lock_days or settings.evidence.mirror.startswith("s3://"), "evidence.lock_days needs an evidence.mirror on s3://"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from faceanon.flow import analyze, layout, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch
+from faceanon.identity.credentials import credentials_from, own_credentials
 from faceanon.identity.keystore import scope_name
 from faceanon.ledger import boxes
 from faceanon.ledger.commit import commit_published
 from faceanon.ledger.records import publication
+from faceanon.media.credentials import FORMATS, sign_credentials
 from faceanon.media.describe import MOST_SKIPPED, MediaSummary
 from faceanon.media.guarded import describe, sample_pictures, stitch
 from faceanon.models.catalog import model_rows
@@ -76,7 +79,7 @@ def _verified(
     repairs = 0
     while True:
         staged = [redact.stage(context, output_id, plan, regions, segment, watch) for segment in plan.segments]
-        path, output = _stitched(context, plan, source, staged)
+        path, output = _stitched(context, output_id, plan, source, staged)
         made = describe(path)
         problems = compare(source_summary, made, context.settings)
         with watch.stage("audit"):
@@ -89,13 +92,27 @@ def _verified(
         repairs += 1
 
 
-def _stitched(context: Context, plan: VideoPlan, source: Path, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
+def _stitched(context: Context, output_id: str, plan: VideoPlan, source: Path, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
     files = {segment.segment_no: _fetched(context, segment) for segment in staged if not segment.copied}
     path = context.scratch.file(Path(plan.item.name).suffix.lower() or ".mp4")
     output = stitch(source, plan.facts, plan.segments, files, path, context.settings.encode)
     for file in files.values():
         context.discard(file)
+    if context.settings.c2pa.sign and output.container in FORMATS:
+        return _signed(context, output_id, path, output, staged)
     return path, output
+
+
+def _signed(context: Context, output_id: str, path: Path, output: OutputFacts, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
+    """With content credentials: what is compared and audited next is what is published."""
+    paints = [paint for segment in staged for paint in segment.paints]
+    faces = sum(p.num_face for p in paints) if context.settings.render.engine == "swap" else 0
+    told, signed = context.settings.c2pa, context.scratch.file(path.suffix)
+    chain = credentials_from(Path(told.certificate), Path(told.key)) if told.key else own_credentials(context.keystore.credentials_seed())
+    words = {"output_id": output_id, "replaced": faces, "obscured": sum(p.num_face + p.num_obscured for p in paints) - faces}
+    manifest = sign_credentials(path, signed, output.container, **words, certificates=chain.certificates, algorithm=chain.algorithm, sign=chain.sign)
+    context.discard(path)
+    return signed, replace(output, sha256=redact.file_digest(signed), size=signed.stat().st_size, c2pa_manifest_sha256=manifest)
 
 
 def _fetched(context: Context, segment: StagedSegment) -> Path:

@@ -132,6 +132,10 @@ class Keystore:
         """32 secret bytes of which the key that signs the ledger's checkpoints is made, where the settings name no other."""
         return _mac(self._material.master, b"evidence")
 
+    def credentials_seed(self) -> bytes:
+        """32 secret bytes of which the chain that signs content credentials is made, where the settings name no other."""
+        return _mac(self._material.master, b"credentials")
+
     def seal(self, data: bytes, context: str, *, scope: str = "") -> bytes:
         """`data` encrypted and bound to `context`; equal input gives equal bytes. With a scope it dies with the scope's salt."""
         key, nonce_key = self._sealing_keys(scope)

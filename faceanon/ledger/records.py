@@ -145,6 +145,7 @@ def _output(verified: Verified, staged: Sequence[StagedSegment]) -> dict:
     facts["metadata_stripped"] = list(facts.pop("stripped"))
     facts["dropped_streams"] = list(facts["dropped_streams"])
     facts["frames"] = facts.pop("num_frames")
+    facts["c2pa_manifest_sha256"] = facts["c2pa_manifest_sha256"] or None
     facts["reencode_reason"] = "; ".join(sorted({s.reason for s in staged if not s.copied and s.reason}))
     return facts
 

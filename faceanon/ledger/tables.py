@@ -60,7 +60,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "container": _TEXT, "codec": _TEXT, "frames": _WHOLE, "engine": _TEXT, "scope": _TEXT, "settings_digest": _TEXT, "keystore_id": _TEXT,
         "copied_segments": _WHOLE, "encoded_segments": _WHOLE, "reencode_reason": _TEXT,
         "audio_action": _TEXT, "subtitle_action": _TEXT, "metadata_stripped": _WORDS, "dropped_streams": _WORDS, "people": _WHOLE, "faces": _WHOLE,
-        "model_ids": _WORDS, "committed_at": _MOMENT,
+        "model_ids": _WORDS, "committed_at": _MOMENT, "c2pa_manifest_sha256": _TEXT,
     },
     "verdicts": {
         "verdict_id": _TEXT, **_ORIGIN, "auditor": _TEXT, "auditor_model_id": _TEXT, "frames_sampled": _WHOLE, "residual_faces": _WHOLE, "max_residual_score": _REAL,
