@@ -1,8 +1,8 @@
 """How little a process that parses foreign bytes is allowed: limits of its own, no way to more rights, no network, and no file but those it is given.
 
 `confine_keeper` holds for a keeper and all that it forks; `confine_parser` adds what one request needs. Both give back words for what
-the kernel granted: rlimits and no_new_privs are always there; Landlock (Linux 5.13 and later), a network namespace and the loss of root's
-capabilities are taken where they can be had, and are missing from the words where not. Linux only.
+the kernel granted: rlimits and no_new_privs are always there; Landlock (Linux 5.13 and later), a filter of system calls, a network namespace
+and the loss of capabilities are taken where they can be had, and are missing from the words where not. Linux only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from faceanon.media.syscalls import refuse_calls
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -70,11 +72,14 @@ def confine_parser(limits: Limits, mapped_bytes: int, readable: Sequence[Path], 
     _lower(resource.RLIMIT_CPU, max(1, round(limits.cpu_s)), extra=5)
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes if folder else 0)
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    words = ["rlimits"]
     version = landlock_version()
-    if not version:
-        return ("rlimits",)
-    _landlock(version, readable, folder)
-    return "rlimits", f"Landlock {version}"
+    if version:
+        _landlock(version, readable, folder)
+        words.append(f"Landlock {version}")
+    if refuse_calls(_libc):
+        words.append("seccomp")
+    return tuple(words)
 
 
 def landlock_version() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -171,7 +172,7 @@ def test_readers_die_with_whoever_asked(clip):
 
 
 CONFINED = textwrap.dedent("""
-    import json, os, resource, signal, socket, sys
+    import json, os, resource, signal, socket, sys, threading
     from pathlib import Path
     from faceanon.media import sandbox
 
@@ -183,6 +184,15 @@ CONFINED = textwrap.dedent("""
         except OSError as error:
             return type(error).__name__
         return "done"
+
+    def forked():
+        if os.fork() == 0:
+            os._exit(0)
+
+    def threaded():
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
 
     words = sandbox.confine_keeper() + sandbox.confine_parser(sandbox.Limits(2 << 30, 60, 1000, 5), 0, [own], folder)
     print(json.dumps({
@@ -197,6 +207,10 @@ CONFINED = textwrap.dedent("""
         "write much": tried(lambda: (folder / "much").write_bytes(b"x" * 2000)),
         "connect": tried(lambda: socket.create_connection(("127.0.0.1", port), 2)),
         "signal": tried(lambda: os.kill(os.getppid(), 0)),
+        "thread": tried(threaded),
+        "fork": tried(forked),
+        "program": tried(lambda: os.execv("/no/such/program", ["x"])),
+        "local socket": tried(lambda: socket.socket(socket.AF_UNIX)),
         "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
         "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "status": [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("NoNewPrivs")] if not sandbox.landlock_version() else [],
@@ -223,8 +237,13 @@ def test_a_confined_process_reaches_only_what_it_was_given(tmp_path, http_counte
     if found["landlock"] >= 4 or "no network" in found["words"]:
         assert found["connect"] != "done"
         assert http_counter.requests == 0
-    if found["landlock"] >= 6:
+    if found["landlock"] >= 6 or "seccomp" in found["words"]:
         assert found["signal"] == "PermissionError"
+    assert found["thread"] == "done"
+    if Path("/proc/sys/kernel/seccomp").exists() and platform.machine() in ("x86_64", "aarch64"):
+        assert "seccomp" in found["words"]
+    if "seccomp" in found["words"]:
+        assert (found["fork"], found["program"], found["local socket"]) == ("PermissionError",) * 3
 
 
 UNPRIVILEGED = textwrap.dedent("""
