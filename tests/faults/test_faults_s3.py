@@ -90,13 +90,13 @@ def test_a_source_that_changes_under_a_run(in_store, quiet):
     """An object gets another etag after it was planned: its video is quarantined, and the next run publishes what is there then."""
     process = in_store.start(plan=[{"on": "upload", "match": r"/staged/", "when": "before", "how": "slow"}])
     wait_until(lambda: in_store.attempt("redact"), process)
-    open_store(in_store.archive).replace("cam/walk.mp4", (Path(quiet.archive) / POISONED).read_bytes())
+    open_store(in_store.archive).replace(POISONED, (Path(quiet.archive) / "cam/walk.mp4").read_bytes())
 
     refused = in_store.finish(process)
-    assert_whole(in_store, quiet, refused, quarantined=("cam/walk.mp4",))
+    assert_whole(in_store, quiet, refused, quarantined=(POISONED,))
     summary = in_store.run()
 
-    assert "changed" in refused["quarantined"][0]["reason"]
+    assert "differs from what was planned" in refused["quarantined"][0]["reason"]
     assert_whole(in_store, None, summary)
 
 

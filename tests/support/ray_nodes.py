@@ -25,7 +25,8 @@ class RayNodes:
 
     def __init__(self, cpus: int, *, dashboard: bool = False, environment: dict[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fr-"))  # short: sockets lie below
-        self.environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(self.folder), "PYTHONPATH": str(Path(__file__).parents[1])}
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        self.environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(self.folder), "PYTHONPATH": path}
         self.environment |= environment or {}
         self._processes: list[subprocess.Popen] = []
         port, self.dashboard_port, client = free_ports(3)
