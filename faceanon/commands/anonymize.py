@@ -19,6 +19,7 @@ from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
 from faceanon.flow import driver
+from faceanon.flow.evidence import Notary
 from faceanon.flow.job import Context, JobSpec, Loader, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
 from faceanon.flow.request import Work, work_to_do
@@ -81,6 +82,7 @@ def prepared(
     """One run that begins now, and what there is to do. Raises StoreUnfit where a root cannot keep what the job promises."""
     scopes = {scope_name(settings, item, "") for item in resolved.items}
     keystore.ensure_scopes(scopes)
+    Notary.of(settings, keystore).check()
     run_info = replace(new_run(settings, keystore.keystore_id), ray_version=ray_version)
     spec = JobSpec(out.root, work_root, str(keystore.path or ""), tuple(sorted(scopes)), keystore.fingerprint(scopes), settings, run_info)
     sweep(Path(settings.run.scratch_dir) if settings.run.scratch_dir else None)

@@ -36,6 +36,11 @@ class Notary:
         signer = Signer.open(Path(told.key).expanduser()) if told.key else Signer.from_seed(keystore.evidence_seed())
         return cls(signer, open_store(told.mirror) if told.mirror else None, told.lock_days)
 
+    def check(self) -> None:
+        """That the mirror answers, before any work. Raises StoreError."""
+        if self.mirror is not None:
+            self.mirror.list(".probe")
+
     def seal(self, out: LocalStore | S3Store) -> dict[str, object]:
         """Sign the log of `out` and hand the checkpoint to the mirror. What to say of it: size, root, key, where. Raises StoreError."""
         sealed = checkpoint(out, self.signer)

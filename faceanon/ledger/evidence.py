@@ -125,11 +125,13 @@ def append(store: Store, leaves: Sequence[Leaf]) -> int:
 
 def checkpoint(store: Store, signer: Signer) -> tuple[str, bytes] | None:
     """Sign the log as it is now; (name below OUT, note), or None where it is empty. Raises StoreError where it does not extend what this key signed last."""
+    last = _last_signed(store, signer)  # before the log: another driver may append and sign meanwhile
     number = newest_entry(store)
     if not number:
+        if last is not None:
+            raise StoreError(f"is empty, and {last.size} leaves were signed: ask `faceanon verify`", source=store.uri(LOG.rstrip("/")))
         return None
     newest = read_entry(store, number)
-    last = _last_signed(store, signer)
     if last is not None:
         _check_extends(store, newest, last)
     note = signer.note(origin(newest.log), newest.tree.size, newest.tree.root)

@@ -19,7 +19,7 @@ from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ports import Store
 from faceanon.ledger import boxes
 from faceanon.ledger.commit import RECORDS, parse_record, record_id
-from faceanon.ledger.delta import dataset, files_by_day, open_table
+from faceanon.ledger.delta import column, dataset, files_by_day, open_table
 from faceanon.ledger.events import EVENT_TABLES, EVENTS
 from faceanon.ledger.evidence_rows import Digest, digests_of, row_digests
 from faceanon.ledger.proof_log import Evidence, Problem
@@ -63,7 +63,7 @@ def read_records(store: Store, found: Evidence) -> tuple[dict[str, Committed], l
 def check_rows(root_uri: str, store: Store, found: Evidence, records: dict[str, Committed]) -> list[Problem]:
     """Every table against the leaves, a day at a time."""
     problems = [p for name in _BY_RECORD for p in _check_table(root_uri, store, found, records, name)]
-    problems += _check_videos(root_uri, found, records)
+    problems += [*_check_logged(root_uri, found), *_check_videos(root_uri, found, records)]
     problems += [*_check_keyed(root_uri, "models", "model_id", {k: [v] for k, v in found.models.items()}), *_check_keyed(root_uri, "runs", "run_id", found.runs)]
     return [*problems, *_check_current(root_uri, found, records)]
 
@@ -185,6 +185,14 @@ def _rows_words(count: int) -> str:
 
 def _about(table: str, record: Committed | None, id_: str) -> str:
     return f"{table}: {record.name or record.record}" if record else f"{table}: record {id_}"
+
+
+def _check_logged(root_uri: str, found: Evidence) -> Iterator[Problem]:
+    """`commits` is written after the log, so what is in it was logged."""
+    unknown = sorted({record for record in column(root_uri, "commits", "record_id") if record} - found.records.keys())
+    if unknown:
+        reason = f"and {len(unknown) - 1} more are in the tables and not in the evidence log: they are older than it, or it was begun anew"
+        yield Problem("log", f"record {unknown[0]}", reason)
 
 
 def _check_videos(root_uri: str, found: Evidence, records: dict[str, Committed]) -> Iterator[Problem]:

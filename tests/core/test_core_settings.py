@@ -25,6 +25,10 @@ def test_described_settings_load_back():
         ({"encode": {"threads": True}}, "must be int"),
         ({"verify": {"auditor": "yunet"}}, "must differ"),
         ({"detect": {"every": 3}}, "detect.every"),
+        ({"evidence": {"lock_days": 1}}, "needs an evidence.mirror"),
+        ({"evidence": {"lock_days": -1}}, "evidence.lock_days"),
+        ({"ledger": {"boxes_days": -1}}, "ledger.boxes_days"),
+        ({"c2pa": {"key": "k.pem"}}, "go together"),
     ],
 )
 def test_a_wrong_settings_table_is_named(table, part):

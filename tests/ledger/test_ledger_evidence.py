@@ -116,6 +116,33 @@ def begun_anew(store):
     evidence.append(store, [leaf(1), leaf(2)])
 
 
+def test_a_log_that_was_emptied_is_not_passed_over(store, signer):
+    """Its checkpoint is still there."""
+    evidence.append(store, [leaf(1)])
+    evidence.checkpoint(store, signer)
+    store.delete(evidence.entry_path(1))
+
+    with pytest.raises(StoreError, match="is empty, and 3 leaves were signed"):
+        evidence.checkpoint(store, signer)
+
+
+def test_two_drivers_that_sign_are_no_alarm(store, signer, monkeypatch):
+    """Another one appends and signs between any two looks of this one."""
+    evidence.append(store, [leaf(0)])
+    evidence.checkpoint(store, signer)
+    real, busy = evidence.newest_entry, []
+
+    def meanwhile(store):
+        if not busy:
+            busy.append(1)
+            evidence.append(store, [leaf(1)])
+            evidence.checkpoint(store, signer)
+        return real(store)
+
+    monkeypatch.setattr(evidence, "newest_entry", meanwhile)
+    assert parse_note(evidence.checkpoint(store, signer)[1]).size == 4
+
+
 @pytest.mark.parametrize("change", [changed_leaf, shortened, begun_anew])
 def test_a_log_that_was_changed_is_not_signed(store, signer, change):
     """Not even after honest entries were added to it."""

@@ -194,7 +194,7 @@ def edit(rows):
         ("models", lambda rows: [*rows, {**rows[0], "model_id": "e" * 64}], "1 row was added"),
         ("runs", lambda rows: [{**r, "actor": "nobody"} for r in rows], "1 row was edited"),
         ("holds", lambda rows: [], "1 row was dropped"),
-        ("commits", lambda rows: [*rows, {**rows[0], "record_id": "y-000001"}], "1 row was added"),
+        ("shots", lambda rows: [{**r, "cut_score": 0.0} for r in rows[:1]] + rows[1:], "1 row was edited"),
     ],
 )
 def test_a_table_that_was_changed_is_named(store, table, change, named):
@@ -291,6 +291,16 @@ def test_a_log_that_was_cut_with_its_checkpoints_is_found_by_an_earlier_one(home
     shutil.rmtree(home / "out/ledger/evidence")
     fold(store.root, store)
     assert [p for p in problems(store, outputs=False, notes=[("first", (home / "first.note").read_bytes())]) if "is of another log" in p]
+
+
+def test_a_log_that_was_begun_anew_is_found_by_what_it_lacks(home, store):
+    """Without an earlier checkpoint, too: the tables hold records of which the new log knows nothing."""
+    shutil.rmtree(home / "out/ledger/evidence")
+    publish(store, "new.mp4")
+    fold(store.root, store)
+    NOTARY.seal(store)
+
+    assert [p for p in problems(store, outputs=False) if p.startswith("log") and "4 more are in the tables and not in the evidence log" in p]
 
 
 def test_the_mirror_shows_what_was_cut(made, tmp_path):
