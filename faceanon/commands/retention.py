@@ -18,13 +18,11 @@ from pathlib import Path
 from faceanon.archive import uri as uris
 from faceanon.archive.store import LocalStore, S3Store, allow, open_store
 from faceanon.archive.versions import Shelf
-from faceanon.core.errors import KeystoreUnavailable, UsageError
+from faceanon.commands.sealing import fold_and_sign
+from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings
 from faceanon.core.settings import load as load_settings
-from faceanon.flow.evidence import Notary
 from faceanon.flow.host import is_dead, this_process
-from faceanon.flow.job import open_keystore
-from faceanon.ledger.fold import fold
 from faceanon.ledger.runinfo import new_run_id
 from faceanon.retention import catalog, history, holds, metrics
 from faceanon.retention.clock import StoreClock
@@ -113,7 +111,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, out: LocalStore | S3
         if scribe is not None:
             ended = scribe.write("run", decision="faults" if faults else "done", reason=_counts(totals))
             last_success = last_success if faults else ended["at"]
-    signed = _fold_and_sign(arguments, settings, desk.out) if arguments.execute else ""
+    signed = fold_and_sign(out, settings, arguments.key_file) if arguments.execute else ""
     if arguments.metrics:
         metrics.write(arguments.metrics, metrics.as_text(totals, last_success))
     if arguments.format == "json":
@@ -148,19 +146,6 @@ def _told(arguments: argparse.Namespace, desk: _Desk, totals: Totals, listed: Se
 
 def _counts(totals: Totals) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(totals.states.items())) or "no original is known"
-
-
-def _fold_and_sign(arguments: argparse.Namespace, settings: Settings, out: LocalStore | S3Store) -> str:
-    """The events into the tables and the evidence log; signed where the keystore is at hand, as retention's account need not hold it."""
-    fold(out.root, out)
-    try:
-        keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=False)
-    except KeystoreUnavailable as error:
-        if arguments.key_file:
-            raise
-        return f"the evidence log is not signed here ({error.reason}); the next run of a job signs it"
-    said = Notary.of(settings, keystore).seal(out)
-    return f"signed: {said['leaves']} leaves, {said['checkpoint']}"
 
 
 def _explain(arguments: argparse.Namespace, desk: _Desk) -> int:

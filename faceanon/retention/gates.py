@@ -3,7 +3,7 @@
     policy              the records themselves (not the tables) put it under this rule, and it is old enough
     hold                nobody holds it
     store lock          the store holds no lock on this version
-    output exists       under every name, the newest decision about these very bytes is a publication, and its file is there
+    output exists       under every name, the newest decision about these very bytes is a publication with all that reviewers drew, and its file is there
     output digest       the file, read now, is what was published
     independent audit   a detector that the run did not use has passed it, and nobody speaks against it
     original unchanged  size, version word and digest, read now, are those of the record; on a disk, it is the only name of its bytes
@@ -18,6 +18,7 @@ from typing import Any
 from faceanon.archive.store import LocalStore, S3Store
 from faceanon.archive.versions import ObjectVersion, Shelf, digest
 from faceanon.core.errors import StoreError, StoreUnavailable
+from faceanon.ledger.corrections import corrections_of
 from faceanon.retention.catalog import Original, Record, about, came_in, log, subject_of
 from faceanon.retention.clock import StoreClock
 from faceanon.retention.holds import Holds
@@ -100,6 +101,9 @@ class Gatekeeper:
             newest = records[-1]
             if newest["kind"] != "published":
                 return Gate("output exists", f"{name} is in quarantine: {newest['stage']}: {newest['reason']}")
+            drawn = {correction.correction_id for correction in corrections_of(self.out, newest["video_id"])}
+            if not drawn <= set(newest.get("corrections") or ()):
+                return Gate("output exists", f"the output of {name} lacks what a reviewer drew: run the job again")
             if not self.out.exists(newest["output"]["object"]):
                 return Gate("output exists", f"the output of {name} is not there: {newest['output']['object']}")
         return Gate("output exists", facts={"outputs": [records[-1]["output_id"] for records in made.values()]})

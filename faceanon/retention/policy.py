@@ -21,8 +21,9 @@ import json
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from faceanon.archive import uri as uris
 from faceanon.core.errors import FaceanonError, SettingsError
@@ -118,7 +119,7 @@ def combined(policies: Iterable[Policy]) -> Rule:
     colds = sorted({p.cold for p in deciding})
     if len(colds) > 1:
         return Rule("keep", f"ambiguous, so it is kept: policies {' and '.join(p.name for p in deciding)} name different cold places", names, sha256=sha256)
-    longest = {day: max(fitting, key=lambda p, day=day: getattr(p, day)) for day in _DAYS}
+    longest = {day: max(fitting, key=attrgetter(day)) for day in _DAYS}
     days = {day: getattr(policy, day) for day, policy in longest.items()}
     said = ", ".join(f"{day} {days[day]} by {policy.name}" for day, policy in longest.items())
     return Rule(action, f"{action} by policy {deciding[0].name} ({said})", names, cold=colds[0], sha256=sha256, **days)
@@ -164,7 +165,8 @@ def _policy(reader: _Reader, name: str, values: object) -> Policy:
         reader.refuse(place, f"says of nothing what it is about: give one of {', '.join(_SELECTORS)}")
     prefixes = tuple(reader.address(prefix, f"{place}.prefix") for prefix in chosen["prefix"])
     basis = reader.text(values, "basis", place)
-    made = Policy(name, basis, action, chosen["collection"], prefixes, chosen["tag"], *reader.days(values, action, place), reader.cold(values, action, place))
+    cold = reader.cold(values, action, place)
+    made = Policy(name, basis, action, chosen["collection"], prefixes, chosen["tag"], cold=cold, **reader.days(values, action, place))
     for prefix in prefixes:
         if made.cold and (below(made.cold, prefix) or below(prefix, made.cold)):
             reader.refuse(f"{place}.cold", f"lies in the same place as prefix {prefix}")
@@ -177,7 +179,7 @@ class _Reader:
 
     source: str
 
-    def refuse(self, key: str, why: str) -> Any:
+    def refuse(self, key: str, why: str) -> NoReturn:
         raise SettingsError(f"{key}: {why}", source=self.source)
 
     def only(self, table: dict[str, Any], known: Sequence[str], place: str) -> None:
@@ -203,22 +205,22 @@ class _Reader:
         try:
             return str(uris.parse(text))
         except FaceanonError as error:
-            return str(self.refuse(place, str(error)))
+            self.refuse(place, str(error))
 
-    def days(self, table: dict[str, Any], action: str, place: str) -> tuple[int, ...]:
+    def days(self, table: dict[str, Any], action: str, place: str) -> dict[str, int]:
         if action == "keep":
             for key in _DAYS:
                 if key in table:
                     self.refuse(f"{place}.{key}", "a policy that keeps has no days")
-            return 0, 0, 0
+            return {}
         for key in _DAYS:
             value = table.get(key)
             if type(value) is not int or not 0 <= value <= _MOST_DAYS:
                 self.refuse(f"{place}.{key}", "is missing" if value is None else f"must be a whole number of days, 0 to {_MOST_DAYS}: got {value!r}")
-        days = tuple(table[key] for key in _DAYS)
-        if days[0] + days[2] > days[1]:
+        days = {key: table[key] for key in _DAYS}
+        if days["min_days"] + days["grace_days"] > days["max_days"]:
             why = "must be at least min_days + grace_days, or everything would be overdue before it can go"
-            self.refuse(f"{place}.max_days", f"{why}: got {days[1]}, which is below {days[0] + days[2]}")
+            self.refuse(f"{place}.max_days", f"{why}: got {days['max_days']}, which is below {days['min_days'] + days['grace_days']}")
         return days
 
     def cold(self, table: dict[str, Any], action: str, place: str) -> str:

@@ -64,8 +64,9 @@ class Archive:
         open_store(self.sources).replace(name, data)
 
     def add(
-        self, name: str, *, days: int = 40, collection: str = "cam", tags: tuple[str, ...] = (), verdict: str = "pass", output: bytes | None = b"", settings: Settings | None = None
-    ) -> dict[str, Any]:
+        self, name: str, *, days: float = 40, collection: str = "cam", tags: tuple[str, ...] = (), verdict: str = "pass", output: bytes | None = b"",
+        settings: Settings | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """An original that came in `days` ago, its output (None: gone; b"": as it should be) and what an independent auditor said ("": nothing)."""
         if not (Path(self.uri(name)).exists() if self.uri(name).startswith("/") else False):
             self.put(name, b"original of " + name.encode())
