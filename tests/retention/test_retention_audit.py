@@ -106,7 +106,7 @@ def test_without_boxes_a_hit_is_unknown(out):
     """Where faces were painted has expired: what is seen cannot be told apart, what shows nobody still passes."""
     expire(out.root, out, 0, lambda: datetime.now(UTC) + timedelta(2))
     code = audited(out, "--format", "json", maker=Everywhere)
-    told = dict((name, decision) for name, _, decision in verdicts(out))
+    told = {name: decision for name, _, decision in verdicts(out)}
 
     assert out.list(boxes.BOXES) == []
     assert code == 3
