@@ -13,7 +13,7 @@ from itertools import islice
 
 from faceanon.archive import uri as uris
 from faceanon.archive.versions import ObjectVersion
-from faceanon.core.errors import FaceanonError
+from faceanon.core.errors import FaceanonError, StoreError
 from faceanon.ledger.events import append_rows
 from faceanon.retention import catalog
 from faceanon.retention.catalog import Original
@@ -59,6 +59,8 @@ class Retention:
                 raise
             except FaceanonError as error:
                 versions = error
+            except FileNotFoundError:  # a misspelt endpoint looks the same, so nothing in it is called missing
+                versions = StoreError("no such bucket", source=folder)
             for original in originals:
                 yield original, versions if isinstance(versions, FaceanonError) else versions.get(original.uri, [])
 
