@@ -14,12 +14,13 @@ from faceanon.render import align
 from faceanon.render import topology as topo
 from faceanon.render.blend import relight, soften
 from faceanon.render.expression import NEUTRAL, Demand
-from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture
+from faceanon.render.texture import ALPHA, EYES, FOREHEAD, LEVELS, SKIN, Texture, shut_share
 from faceanon.render.warp import dense_map, half_dense_map
 
 WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
 HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
 TURNED_DEG = 25.0
+_TEETH = 0.9  # light inside the mouth, over the frame's: a synthetic person's teeth are whiter and more even, and catch the eye
 PxBox = tuple[int, int, int, int]
 
 
@@ -50,8 +51,6 @@ def make_patch(
     texture: Texture,
     beta: float,
     demand: Demand = NEUTRAL,
-    shading: float = 1.0,
-    resize: float = 0.0,
     segmenter: PersonSegmenter | None = None,
 ) -> Patch | None:
     """The new face for the frame's mesh (468, 3) px of the picture; None where nothing of it lies inside the picture.
@@ -59,7 +58,7 @@ def make_patch(
     The segmenter is asked about turned heads alone, whose far outline the mesh only guesses.
     """
     openness = topo.openness(mesh)
-    vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed, resize)
+    vertices = align.target_vertices(mesh, texture, beta, openness, demand.closed)
     face_px = float(np.ptp(vertices[:, 0]))
     box = _box_of(vertices, picture)
     if box is None:
@@ -71,7 +70,7 @@ def make_patch(
     work = old if k == 1.0 else cv2.resize(old, size, interpolation=cv2.INTER_AREA)
     scale = np.array([size[0] / w, size[1] / h, k], np.float32)
     local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
-    image, alpha = _render(work, local, texture, face_px * k, openness, demand, shading)
+    image, alpha = _render(work, local, texture, face_px * k, openness, demand)
     if segmenter is not None and align.yaw_deg(mesh) > TURNED_DEG:
         alpha = _off_the_wall(alpha, _person(picture, box, segmenter, size), face_px * k)
     if k != 1.0:
@@ -102,7 +101,7 @@ def _off_the_wall(alpha: NDArray[np.float32], person: NDArray[np.float32], face_
 
 
 def _render(
-    old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float, demand: Demand, shading: float
+    old: Image, vertices: NDArray[np.float32], texture: Texture, face_px: float, openness: float, demand: Demand
 ) -> tuple[Image, NDArray[np.float32]]:
     level = _level(vertices, texture)
     shrink = np.float32(1 / (1 << level))
@@ -110,12 +109,12 @@ def _render(
     draw = half_dense_map if face_px >= HALF_FACE_PX else dense_map
     map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
     weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
-    awake = weights[..., EYES] * np.float32(1 - texture.shut_share(demand.closed))
+    awake = weights[..., EYES] * np.float32(1 - shut_share(demand.closed))
     _look_aside(map_x, map_y, awake, texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lips = _inside_lips(old.shape[:2], vertices)
     wet = np.maximum(awake, lips)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips, shading)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
@@ -139,7 +138,7 @@ def _mouth_gain(texture: Texture, openness: float, mouth: float) -> np.float32:
     if not np.isfinite(mouth):
         return np.float32(1)
     darkest = float(np.interp(mouth, [0.5, 0.75], [0.25, 0.95]))  # teeth that are seen in the frame are not made grey
-    return np.float32(np.clip(mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), darkest, 1.6))
+    return np.float32(np.clip(_TEETH * mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), darkest, 1.6))
 
 
 def _inside_lips(size: tuple[int, int], vertices: NDArray[np.float32]) -> NDArray[np.float32]:

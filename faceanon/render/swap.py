@@ -18,7 +18,7 @@ from faceanon.core.portrait import Portrait
 from faceanon.core.ports import FaceEmbedder, FaceMesh, PersonSegmenter
 from faceanon.core.records import Method, Painted, PaintRow, RegionTable, TrackPaint
 from faceanon.core.settings import RenderSettings
-from faceanon.render import check, expression, follow
+from faceanon.render import expression, follow
 from faceanon.render.check import Check
 from faceanon.render.follow import Sight, Usual
 from faceanon.render.obscure import obscure
@@ -111,7 +111,7 @@ class SwapEngine:
         while frame + len(coming) <= last and frame + len(coming) in sights:
             coming.append(sights[frame + len(coming)])
         shows = follow.shows_face(self._shows.get(track), coming, goes_on and len(coming) > follow.LOOKAHEAD)
-        shows = shows and self._check.strength(track) < check.OBSCURE
+        shows = shows and not self._check.is_near(track)
         self._shows[track] = shows
         return follow.settled_mesh(frame, sights) if shows else None
 
@@ -122,27 +122,22 @@ class SwapEngine:
         if not self._check.is_due(track, frame):
             return self._make(picture, i, mesh)
         self._check.see_original(track, picture, face, points)
-        self._check.meet(track, self._portraits[int(self._regions.identity[i])].embedding)
-        while self._check.strength(track) < check.OBSCURE:
-            patch = self._make(picture, i, mesh)
-            if patch is None:
-                return None
-            distance = self._check.distance(track, patch.over(picture), face, points)
-            if not self._check.asks_for_more(track, distance):
-                self._tally.measured(track, distance)
-                self._check.passed(track, frame, distance)
-                return patch
-            self._check.raise_strength(track)
-            self._tally.strengthened(track)
+        patch = self._make(picture, i, mesh)
+        if patch is None:
+            return None
+        distance = self._check.judge(track, patch.over(picture), face, points)
+        if not self._check.is_near(track):
+            self._tally.measured(track, distance)
+            self._check.passed(track, frame, distance)
+            return patch
+        self._tally.strengthened(track)
         self._shows[track] = False
         return None
 
     def _make(self, picture: Picture, i: int, mesh: NDArray[np.float32]) -> Patch | None:
         track = int(self._regions.track[i])
         wanted = follow.demand(picture.index, self._sights[track], self._usual[track])
-        beta, shading, resize = check.STEPS[self._check.strength(track)]
-        texture = self._texture(int(self._regions.identity[i]))
-        return make_patch(picture, mesh, texture, max(beta, self._settings.beta), wanted, shading, resize, self._segmenter)
+        return make_patch(picture, mesh, self._texture(int(self._regions.identity[i])), self._settings.beta, wanted, self._segmenter)
 
     def _texture(self, identity: int) -> Texture:
         if identity not in self._textures:

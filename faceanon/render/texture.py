@@ -28,6 +28,7 @@ LEVELS = 3
 SKIN, ALPHA, FOREHEAD, EYES = 0, 1, 2, 3
 
 
+LIPS = 0  # of GROUPS
 GROUPS = (topo.LIPS, topo.RIGHT_EYE + topo.RIGHT_LID, topo.LEFT_EYE + topo.LEFT_LID)  # features that move as a whole
 _SLIT = 0.55  # light inside a mouth that is open by a slit, over that inside the next variant's
 _LIP_LINE_PX = 5  # twice what of each lip is the mouth's line rather than the lip
@@ -41,7 +42,7 @@ class Texture:
     layout: NDArray[np.float32]  # (468, 2) px of level 0
     triangles: NDArray[np.int32]  # (T, 3)
     faces: tuple[tuple[Image, ...], ...]  # by level, then variant
-    shut: tuple[Image, ...]  # by level: variant 0 with its eyes shut; none where the person cannot shut them
+    shut: tuple[Image, ...]  # by level: variant 0 with its eyes shut
     lids: tuple[NDArray[np.uint8], ...]  # by level, (S, S) uint8: where shut eyes are painted
     weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 4) uint8: SKIN, ALPHA, FOREHEAD, EYES
     openness: NDArray[np.float32]  # (V,)
@@ -50,12 +51,11 @@ class Texture:
     shares: tuple[NDArray[np.float32], ...]  # by group, (468,): how far a vertex moves with it
     gaze: tuple[float, float]  # of variant 0; see expression.Expression
     mouth: NDArray[np.float32]  # (V,) light inside the mouth over the skin's
-    shut_mesh: NDArray[np.float32] | None  # (468, 3) of the portrait with shut eyes
 
     def face(self, level: int, openness: float, closed: float = 0.0) -> Image:
         """The texture for a mouth as open, and for eyes as closed, as that."""
         image = self._spoken(level, openness)
-        share = self.shut_share(closed)
+        share = shut_share(closed)
         if share <= 0:
             return image
         rows = np.flatnonzero(self.lids[level].any(1))
@@ -64,10 +64,6 @@ class Texture:
         image = image.copy()
         image[part] = np.rint(image[part] * (1 - mask) + self.shut[level][part] * mask).astype(np.uint8)
         return image
-
-    def shut_share(self, closed: float) -> float:
-        """How much of the shut eyes is seen when the frame's are as closed as that: none where the person has none."""
-        return smooth_step((closed - 0.15) / 0.7) if self.shut else 0.0
 
     def _spoken(self, level: int, openness: float) -> Image:
         """The two variants nearest to the openness, mixed."""
@@ -87,6 +83,11 @@ class Texture:
         return ((1 - (share - low)) * self.meshes[low] + (share - low) * self.meshes[high]).astype(np.float32)
 
 
+def shut_share(closed: float) -> float:
+    """How much of the shut eyes is seen when the frame's are as closed as that."""
+    return smooth_step((closed - 0.15) / 0.7)
+
+
 def prepare(portrait: Portrait) -> Texture:
     """Lay a portrait out. Takes a second or so, once per person."""
     layout, triangles = _layout(portrait.meshes[0])
@@ -97,27 +98,17 @@ def prepare(portrait: Portrait) -> Texture:
     plain[0] = _with_mouth_of(plain[min(1, len(plain) - 1)], plain[0], layout, _SLIT)  # for mouths that are open by a slit
     faces = [plain[0]] + [_with_mouth_of(image, plain[0], layout, 1.0) for image in plain[1:]]
     weights = np.rint(255 * np.stack(maps, axis=2)).astype(np.uint8)
-    shut, lids = _shut(portrait, faces[0], maps[SKIN], layout, triangles)
+    shut, lids = shut_eyes(faces[0], maps[SKIN], layout)
     readings = [expression.read(image, mesh) for image, mesh in zip(portrait.images, portrait.meshes, strict=True)]
     mouth = np.array([r.mouth for r in readings], np.float32)
     known = np.isfinite(mouth)
     mouth = np.where(known, mouth, mouth[known][0] if known.any() else 1.0).astype(np.float32)
     mouth[0] = _SLIT * mouth[min(1, len(mouth) - 1)]
     return Texture(
-        layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)), shut, lids, tuple(_shrunk(weights, k) for k in range(LEVELS)),
-        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth, portrait.shut_mesh,
+        layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)),
+        *(tuple(_shrunk(image, k) for k in range(LEVELS)) for image in (shut, lids, weights)),
+        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
     )  # fmt: skip
-
-
-def _shut(
-    portrait: Portrait, face: Image, skin: NDArray[np.float32], layout: NDArray[np.float32], triangles: NDArray[np.int32]
-) -> tuple[tuple[Image, ...], tuple[NDArray[np.uint8], ...]]:
-    """By level, the face with shut eyes and where they are."""
-    if portrait.shut is None or portrait.shut_mesh is None:
-        return (), ()
-    laid = in_the_colours_of(retouch(_lay(portrait.shut, portrait.shut_mesh, layout, triangles), skin, layout), face, skin)
-    shut, lids = shut_eyes(laid, face, skin, layout)
-    return tuple(_shrunk(shut, k) for k in range(LEVELS)), tuple(_shrunk(lids, k) for k in range(LEVELS))
 
 
 def _with_mouth_of(other: Image, face: Image, layout: NDArray[np.float32], light: float) -> Image:

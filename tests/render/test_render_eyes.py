@@ -1,9 +1,10 @@
-"""What becomes of shut eyes: the person's own, where there are such; else narrow ones, and never for a mere squint."""
+"""What becomes of shut eyes: lids of plain skin, and never for a mere squint."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,70 +14,48 @@ from faceanon.models.fakes import FakePeople
 from faceanon.render import align
 from faceanon.render import topology as topo
 from faceanon.render.expression import Expression, closedness
-from faceanon.render.texture import SIDE_PX, Texture, prepare
+from faceanon.render.texture import SIDE_PX, prepare
 from faceanon.render.warp import dense_map
 
-SHUT_GAP = 0.2  # of the lids in the portrait with shut eyes, over that of the open ones
 EYES = (topo.RIGHT_EYE, topo.LEFT_EYE)
-
-
-def _awake() -> Portrait:
-    return FakePeople().portrait(Persona(0, 1, 0.0))
-
-
-def _with_shut_eyes() -> Portrait:
-    """The same person, with blue where shut eyes are."""
-    awake = _awake()
-    mesh = awake.meshes[0].copy()
-    for ring in EYES:
-        mesh[list(ring), 1] = mesh[ring[0], 1] + SHUT_GAP * (mesh[list(ring), 1] - mesh[ring[0], 1])
-    image = awake.images[0].copy()
-    for ring in EYES:
-        x, y = mesh[list(ring), :2].mean(0).astype(int)
-        image[y - 2 : y + 3, x - 5 : x + 6] = (255, 0, 0)
-    return replace(awake, shut=image, shut_mesh=mesh)
 
 
 def _opening(points: np.ndarray) -> float:
     return float(np.mean([np.linalg.norm(points[upper, :2] - points[lower, :2]) for upper, lower in ((159, 145), (386, 374))]))
 
 
-def _openings(texture: Texture) -> tuple[float, float]:
-    """Of the new face's eyes, for a frame with open eyes that are said to be open, and shut."""
-    mesh = texture.meshes[0]
-    return tuple(_opening(align.target_vertices(mesh, texture, 0.7, 0.0, closed)) for closed in (0.0, 1.0))
-
-
-def test_shut_eyes_take_the_shape_of_the_persons_own():
-    """As open as the portrait with shut eyes shows them, whatever the frame's mesh says."""
-    person = _with_shut_eyes()
-
-    opened, shut = _openings(prepare(person))
-
-    assert shut == pytest.approx(_opening(person.shut_mesh), rel=0.05)
-    assert shut < 0.4 * opened
-
-
-def test_eyes_that_cannot_shut_become_narrow():
-    """No lids are invented: the eyes of a person without such a portrait keep a part of their opening, and the texture stays."""
-    texture = prepare(_awake())
-    opened, shut = _openings(texture)
+def test_shut_eyes_become_narrow():
+    """Lids come down to a share of the person's own opening; what is left of the eye is painted as lid."""
+    texture = prepare(FakePeople().portrait(Persona(0, 1, 0.0)))
+    opened, shut = (_opening(align.target_vertices(texture.meshes[0], texture, 0.7, 0.0, closed)) for closed in (0.0, 1.0))
 
     assert shut == pytest.approx(align.NARROWEST * opened, rel=0.05)
-    assert np.array_equal(texture.face(0, 0.0, 1.0), texture.face(0, 0.0, 0.0))
 
 
-def test_only_the_eyes_of_the_shut_portrait_are_seen():
-    """The texture changes around the eyes and nowhere else."""
-    texture = prepare(_with_shut_eyes())
-    changed = np.any(texture.face(0, 0.0, 1.0) != texture.face(0, 0.0, 0.0), axis=2)
+def _with_black_eyes() -> Portrait:
+    """Somebody of one colour but for the eyes, which are black."""
+    person = FakePeople().portrait(Persona(0, 1, 0.0))
+    image = np.full_like(person.images[0], (120, 150, 200))
+    for ring in EYES:
+        cv2.fillPoly(image, [np.rint(person.meshes[0][list(ring), :2]).astype(np.int32)], (0, 0, 0))
+    return replace(person, images=(image,) * len(person.images))
+
+
+def test_lids_are_skin_over_the_whole_eye():
+    """Of a black eye nothing is left but the line of the lashes, which lies low; outside the sockets no px changes."""
+    texture = prepare(_with_black_eyes())
+    awake, asleep = (texture.face(0, 0.0, closed)[..., 1].astype(int) for closed in (0.0, 1.0))
+    skin = int(np.median(awake))
     near = np.zeros((SIDE_PX, SIDE_PX), bool)
-    for ring in (topo.RIGHT_SOCKET, topo.LEFT_SOCKET):
-        low, high = texture.layout[list(ring)].min(0).astype(int) - 26, texture.layout[list(ring)].max(0).astype(int) + 26
-        near[low[1] : high[1], low[0] : high[0]] = True
 
-    assert changed[near].any()
-    assert not changed[~near].any()
+    for ring, socket in zip(EYES, (topo.RIGHT_SOCKET, topo.LEFT_SOCKET), strict=True):
+        upper, lower = texture.layout[[ring[12], ring[4]]]
+        lid, before = (image[int(0.3 * lower[1] + 0.7 * upper[1]), int(upper[0])] for image in (asleep, awake))
+        low, high = texture.layout[list(socket)].min(0).astype(int) - 26, texture.layout[list(socket)].max(0).astype(int) + 26
+        near[low[1] : high[1], low[0] : high[0]] = True
+        assert before < 0.3 * skin
+        assert lid > 0.7 * skin
+    assert np.array_equal(awake[~near], asleep[~near])
 
 
 @pytest.mark.parametrize(("height", "usual", "shut"), [(0.20, 0.22, False), (0.12, 0.21, False), (0.07, 0.11, False), (0.03, 0.21, True), (0.01, 0.11, True)])

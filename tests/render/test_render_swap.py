@@ -12,7 +12,6 @@ from render_scenes import FORMATS, copied, noise_picture, plain_swap, regions
 from faceanon.core.errors import SettingsError
 from faceanon.core.records import Method, Painted, Persona, RegionTable
 from faceanon.core.settings import RenderSettings
-from faceanon.identity.persona import TOO_NEAR
 from faceanon.models.fakes import FakeEmbedder, FakeMesh, FakePeople, mean_mesh
 from faceanon.render import align, check, follow
 from faceanon.render import topology as topo
@@ -122,69 +121,58 @@ def test_the_same_input_gives_the_same_bytes():
         assert all(np.array_equal(a, b) for one, two in zip(runs[0], other, strict=True) for a, b in zip(one, two, strict=True))
 
 
-class SameFace(FakeEmbedder):
-    """Everybody is one person, as often as asked; then another."""
+class Embeddings(FakeEmbedder):
+    """Gives what a test sets, call by call, along one axis; the last ones again and again."""
 
-    def __init__(self, near: int) -> None:
-        self.asked, self.near = 0, near
+    def __init__(self, *along: float, again: int = 1) -> None:
+        self._along, self._again = list(along), again
 
     def embed(self, image, points, box):
-        self.asked += 1
         vector = np.zeros(8, np.float32)
-        vector[0] = 0.0 if self.asked <= 1 + self.near else 2.0  # the first look is the original's
+        vector[0] = self._along[0]
+        first = self._along.pop(0)
+        if len(self._along) < self._again:
+            self._along.append(first)
         return vector
 
 
-@pytest.mark.parametrize(("near", "shown", "strengthened"), [(0, 12, False), (1, 12, True), (2, 12, True), (99, 0, True)])
-def test_a_face_too_near_its_original_is_strengthened_and_at_last_obscured(near, shown, strengthened):
-    """The check comes before the first frame leaves: a stronger face is tried, and where none is far enough the track is obscured."""
+@pytest.mark.parametrize(("distance", "shown"), [(0.70, 36), (0.64, 0), (0.50, 0)])
+def test_a_face_too_near_its_original_is_never_shown(distance, shown):
+    """The check comes before the first frame leaves, asks a first look for more than a mean of many, and what it says holds."""
     portraits = {0: FakePeople().portrait(Persona(0, 1, 0.2))}
-    engine = make_engine(replace(SETTINGS, check_every=50), mesh=_sure_mesh(), embedder=SameFace(near), segmenter=None, portraits=portraits)
+    engine = make_engine(SETTINGS, mesh=_sure_mesh(), embedder=Embeddings(0.0, distance, again=2), segmenter=None, portraits=portraits)
 
-    list(engine.paint((noise_picture(140, 120, index=i) for i in range(12)), regions(range(12), [BOX] * 12)))
+    list(engine.paint((noise_picture(140, 120, index=i) for i in range(36)), regions(range(36), [BOX] * 36)))
 
     (paint,) = engine.summary()
-    assert (paint.num_face, paint.num_obscured, paint.strengthened) == (shown, 12 - shown, strengthened)
+    assert (paint.num_face, paint.num_obscured, paint.strengthened) == (shown, 36 - shown, shown == 0)
     assert np.isnan(paint.distance_to_original) == (shown == 0)
 
 
-class Embeddings(FakeEmbedder):
-    """Gives what a test sets, call by call; the last one again and again."""
-
-    def __init__(self, *along: float) -> None:
-        self._along = list(along)
-
-    def embed(self, image, points, box):
-        vector = np.zeros(8, np.float32)
-        vector[0] = self._along.pop(0) if len(self._along) > 1 else self._along[0]
-        return vector
-
-
-@pytest.mark.parametrize(("portrait", "strength", "shown"), [(0.9, 0, 12), (0.7, 1, 12), (0.5, check.OBSCURE, 0)])
-def test_a_persona_near_the_original_begins_stronger_or_is_not_shown(portrait, strength, shown):
-    """Where casting found nobody far enough, the step is taken in the first frame, before a new face is compared; somebody who is the original is never shown."""
-    persona = replace(FakePeople().portrait(Persona(0, 1, 0.2, TOO_NEAR)), embedding=np.float32([portrait] + [0] * 7))
-    engine = make_engine(SETTINGS, mesh=_sure_mesh(), embedder=Embeddings(0.0, 2.0), segmenter=None, portraits={0: persona})
-
-    list(engine.paint((noise_picture(140, 120, index=i) for i in range(12)), regions(range(12), [BOX] * 12)))
-
-    (paint,) = engine.summary()
-    assert (paint.num_face, paint.num_obscured) == (shown, 12 - shown)
-    assert engine._check.strength(0) == strength
-
-
-@pytest.mark.parametrize(("distance", "at_first", "later"), [(0.66, False, False), (0.63, True, False), (0.605, True, True), (0.59, True, True)])
-def test_a_running_face_is_changed_later_than_a_new_one(distance, at_first, later):
-    """What is close to the limit gets a stronger face when it comes, and keeps the face that it has once it runs, unless it is at the limit itself."""
+def _verdicts(distances: list[float]) -> list[bool]:
+    """Whether a track is near after each comparison with an original at 0."""
     picture, box, points = noise_picture(140, 120), np.float32(BOX), regions([0], [BOX]).points[0]
-    comparisons = check.Check(Embeddings(0.0), 12)
-
-    comparisons.see_original(0, picture, box, points)
-    first = comparisons.asks_for_more(0, distance)
-    for _ in range(2):
+    comparisons = check.Check(FakeEmbedder(), 12)
+    verdicts = []
+    for distance in distances:
+        comparisons._embedder = Embeddings(0.0)
         comparisons.see_original(0, picture, box, points)
+        comparisons._embedder = Embeddings(distance)
+        comparisons.judge(0, picture, box, points)
+        verdicts.append(comparisons.is_near(0))
+    return verdicts
 
-    assert (first, comparisons.asks_for_more(0, distance)) == (at_first, later)
+
+def test_one_look_among_many_ends_no_face():
+    """A track is judged by its mean: a single near look leaves the face as it is, a run of them does not."""
+    assert not any(_verdicts([0.75, 0.75, 0.75, 0.75, 0.55, 0.75]))
+    assert _verdicts([0.75] * 3 + [0.5] * 6)[-1]
+
+
+def test_many_looks_are_asked_for_less_than_few():
+    """What is a little over the limit is too little for the first look and enough for a mean of forty."""
+    assert _verdicts([0.65])[-1]
+    assert not _verdicts([0.75] * 4 + [0.64] * 40)[-1]
 
 
 def test_an_open_mouth_changes_nothing_of_the_person_but_the_mouth():
