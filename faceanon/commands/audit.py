@@ -17,8 +17,8 @@ from faceanon.archive.store import LocalStore, S3Store, allow, open_store
 from faceanon.commands.sealing import fold_and_sign
 from faceanon.core.errors import UsageError
 from faceanon.core.ports import FaceDetector
-from faceanon.core.settings import DETECTORS, Settings, load
-from faceanon.flow.audit import Audited, audit, auditor_of, queue, record_of
+from faceanon.core.settings import Settings, load
+from faceanon.flow.audit import AUDITORS, Audited, audit, auditor_of, queue, record_of
 from faceanon.media import guarded
 from faceanon.models.detectors import make_detector
 from faceanon.models.device import choose
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--sample", type=_whole, default=SAMPLE, metavar="N", help=f"how many videos ({SAMPLE})")
     which.add_argument("--all", action="store_true", help="every video that is shown")
     parser.add_argument("--every-frame", action="store_true", help="look at all frames, not at one in verify.every_s (a second)")
-    parser.add_argument("--detector", choices=DETECTORS, help="who looks; default: the first whom the video's run did not use")
+    parser.add_argument("--detector", choices=AUDITORS, help="who looks; default: the first whom the video's run did not use")
     parser.add_argument("--key-file", type=Path, help="keystore whose key signs the evidence afterwards (FACEANON_KEY, or ~/.config/faceanon/keystore.json)")
     parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="verify.every_s, verify.threshold, verify.width_px, and where the stores are")
     parser.add_argument("--format", choices=("table", "json"), default="table")

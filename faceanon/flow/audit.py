@@ -35,6 +35,7 @@ from faceanon.media import guarded
 from faceanon.verify.leak import find_leaks
 from faceanon.verify.verdict import model_digest
 
+AUDITORS = (*DETECTORS, "blazeface")  # the last looks for no run, so that there is always one more
 _SHOWN = 3  # leaks that a reason names
 
 
@@ -61,7 +62,7 @@ def queue(out: LocalStore | S3Store, newest_audit: Callable[[str], datetime | No
 def auditor_of(record: Mapping[str, Any], wanted: str = "") -> str:
     """A detector that the run did not look with, or `wanted` if it is one. Raises UsageError where there is none."""
     used = detectors_used(record["run"]["settings_json"])
-    left = [name for name in DETECTORS if name not in used]
+    left = [name for name in AUDITORS if name not in used]
     if not left:
         raise UsageError(f"its run looked with {', '.join(sorted(used))}; no other family of detectors is left to audit it", source=record["name"])
     if wanted and wanted not in left:

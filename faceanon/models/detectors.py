@@ -1,4 +1,4 @@
-"""Face detectors by name: yunet, centerface, mtcnn, or a union of several such as yunet+centerface.
+"""Face detectors by name: yunet, centerface, mtcnn, or a union of several such as yunet+centerface; and blazeface, for audits.
 
 All see the image at the size it is given; the caller chooses the scale. All give boxes (N, 4) xyxy px inside the image, the five
 points in the order left eye, right eye, nose, left mouth corner, right mouth corner (left and right as seen in the image), and scores
@@ -20,8 +20,8 @@ from faceanon.models.device import OnnxNet
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # boxes (N, 4), points (N, 5, 2), scores (N,)
 
-NAMES = ("yunet", "centerface", "mtcnn")
-WEIGHTS_OF = {"yunet": ("yunet",), "centerface": ("centerface",), "mtcnn": ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")}
+NAMES = ("yunet", "centerface", "mtcnn", "blazeface")
+WEIGHTS_OF = {"yunet": ("yunet",), "centerface": ("centerface",), "mtcnn": ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet"), "blazeface": ("blazeface",)}
 OVERLAP = 0.3  # IoU above which two boxes of one detector are one face
 UNION_OVERLAP = 0.4  # the same for boxes of two detectors, whose boxes differ in habit
 _MOST = 5000  # candidates that enter the suppression
@@ -47,6 +47,10 @@ def _make(name: str, threshold: float, models: ModelSettings, device: str) -> Fa
         return YuNet(threshold, models, device)
     if name == "centerface":
         return CenterFace(threshold, models, device)
+    if name == "blazeface":
+        from faceanon.models.blazeface import BlazeFace
+
+        return BlazeFace(threshold, models)
     from faceanon.models.mtcnn import Mtcnn  # brings torch, which takes a second to import
 
     return Mtcnn(threshold, models, device)

@@ -13,7 +13,7 @@ from faceanon.archive.store import open_store
 from faceanon.cli import main
 from faceanon.commands import audit as command
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings
+from faceanon.core.settings import DETECTORS, Settings
 from faceanon.flow.audit import auditor_of, queue
 from faceanon.ledger import boxes
 from faceanon.ledger.events import events
@@ -148,19 +148,31 @@ def test_the_oldest_verdict_comes_first(out):
 
 @pytest.mark.parametrize(
     ("detector", "auditor", "wanted", "message"),
-    [("yunet", "auto", "yunet", "not yunet"), ("yunet", "auto", "centerface", "mtcnn, not centerface"), ("yunet+centerface", "auto", "", "no other family")],
-)
+    [
+        ("yunet", "auto", "yunet", "not yunet"), ("yunet", "auto", "centerface", "mtcnn or blazeface, not centerface"),
+        ("yunet+centerface", "auto", "mtcnn", "is blazeface, not mtcnn"), ("yunet+centerface+blazeface", "mtcnn", "", "no other family"),
+    ],
+)  # fmt: skip
 def test_who_looked_may_not_audit(detector, auditor, wanted, message):
     """Neither the run's detector nor its own auditor; where all have looked, nobody is left."""
-    settings = Settings().with_values(detect__detector=detector, verify__auditor=auditor)
-    record = {"name": "a.mp4", "run": {"settings_json": json.dumps({"detect": {"detector": settings.detect.detector}, "verify": {"auditor": settings.verify.auditor}})}}
-
     with pytest.raises(UsageError, match=message):
-        auditor_of(record, wanted)
+        auditor_of(record_with(detector, auditor), wanted)
 
 
-def test_nobody_left_is_a_clear_error(tmp_path, capsys):
+def test_somebody_is_left_for_every_run_that_settings_allow():
+    """The first family that neither found faces nor audited; BlazeFace where a union took two."""
+    asked = [("yunet", "auto"), ("yunet", "mtcnn"), ("centerface", "auto"), ("yunet+centerface", "auto"), ("mtcnn+yunet", "auto")]
+
+    assert [auditor_of(record_with(*one)) for one in asked] == ["mtcnn", "centerface", "yunet", "blazeface", "blazeface"]
+
+
+def record_with(detector: str, auditor: str) -> dict:
+    return {"name": "a.mp4", "run": {"settings_json": json.dumps({"detect": {"detector": detector}, "verify": {"auditor": auditor}})}}
+
+
+def test_nobody_left_is_a_clear_error(tmp_path, capsys, monkeypatch):
     """From the command line, with exit 2 and the families that were used."""
+    monkeypatch.setattr("faceanon.flow.audit.AUDITORS", DETECTORS)
     write_clip(tmp_path / "a.mp4", frames(lambda n: [], 25), gop=25)
     settings = BLUR.with_values(detect__detector="yunet+centerface")
     run_local([str(tmp_path / "a.mp4")], tmp_path / "out", tmp_path / "key.json", settings)
