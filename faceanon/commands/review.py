@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
         raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
     render = _renderer(arguments, out, here, loader)
     if arguments.render:
-        return _render_now(render)
+        return _render_now(render, _names(waiting(out)))
     with Frames(out) as frames, make_server(arguments, out, frames, render) as server:
         print(f"review at {server.url} (this machine only; Ctrl-C ends it)", flush=True)
         try:
@@ -108,8 +108,11 @@ def _again(job: Again, out: LocalStore | S3Store, work_root: str, here: Settings
         yield f"the evidence log: {summary['evidence']['problem']}"
 
 
-def _render_now(render: Render | None) -> int:
+def _render_now(render: Render | None, names: list[str]) -> int:
     assert render is not None  # without keys it was refused before
+    if not names:
+        print("nothing waits to be rendered")
+        return 0
     progress = make_progress(False)
     try:
         problems = render(progress)
@@ -117,7 +120,7 @@ def _render_now(render: Render | None) -> int:
         progress.close()
     for problem in problems:
         print(problem)
-    print("rendered" if not problems else f"{len(problems)} problems")
+    print(f"{len(names)} videos waited to be rendered; {len(problems)} problems")
     return 3 if problems else 0
 
 

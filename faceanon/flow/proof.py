@@ -13,7 +13,7 @@ from faceanon.flow import layout
 from faceanon.ledger.evidence import read_checkpoints
 from faceanon.ledger.evidence_note import PublicKey
 from faceanon.ledger.proof_log import Problem, check_notes, read_evidence
-from faceanon.ledger.proof_rows import Committed, check_rows, newest, read_records
+from faceanon.ledger.proof_rows import Committed, check_corrections, check_rows, newest, read_records
 
 AnyStore = LocalStore | S3Store
 _READERS = 4
@@ -51,7 +51,7 @@ def prove(out: AnyStore, *, notes: Sequence[Note] = (), mirror: AnyStore | None 
     if not good:
         problems.append(Problem("checkpoint", out.root, "nothing is signed: there is no checkpoint that holds"))
     records, wrong = read_records(out, found)
-    problems += wrong + check_rows(out.root, out, found, records)
+    problems += wrong + check_rows(out.root, out, found, records) + check_corrections(out, records)
     published = [record for record in records.values() if record.kind == "published"] if outputs else []
     problems += check_outputs(out, published)
     return Proof(

@@ -18,7 +18,7 @@ _READERS, _READ = 8, 64
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not as the evidence says. kind: log, checkpoint, record, row or output."""
+    """Something that is not as the evidence says. kind: log, checkpoint, record, row, correction or output."""
 
     kind: str
     name: str

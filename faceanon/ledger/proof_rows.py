@@ -19,6 +19,7 @@ from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ports import Store
 from faceanon.ledger import boxes
 from faceanon.ledger.commit import RECORDS, parse_record, record_id
+from faceanon.ledger.corrections import corrections_of, known_ids
 from faceanon.ledger.delta import column, dataset, files_by_day, open_table
 from faceanon.ledger.events import EVENT_TABLES, EVENTS
 from faceanon.ledger.evidence_rows import Digest, digests_of, row_digests
@@ -44,6 +45,8 @@ class Committed:
     sha256: str = ""
     output_id: str = ""
     boxes: bool = False
+    video_id: str = ""
+    corrections: tuple[str, ...] = ()
 
 
 def read_records(store: Store, found: Evidence) -> tuple[dict[str, Committed], list[Problem]]:
@@ -66,6 +69,22 @@ def check_rows(root_uri: str, store: Store, found: Evidence, records: dict[str, 
     problems += [*_check_logged(root_uri, found), *_check_videos(root_uri, found, records)]
     problems += [*_check_keyed(root_uri, "models", "model_id", {k: [v] for k, v in found.models.items()}), *_check_keyed(root_uri, "runs", "run_id", found.runs)]
     return [*problems, *_check_current(root_uri, found, records)]
+
+
+def check_corrections(store: Store, records: dict[str, Committed]) -> list[Problem]:
+    """What reviewers drew must be there for as long as a video may be made again: without it, a face would be seen anew."""
+    there = known_ids(store)
+    named = {(r.video_id, correction): r.name for r in records.values() for correction in r.corrections}
+    missing = sorted(set(named) - {(video, i) for video, ids in there.items() for i in ids})
+    problems = [Problem("correction", correction, f"is missing: the output of {named[video, correction]} was made with it") for video, correction in missing]
+    for video in sorted(there):
+        try:
+            corrections_of(store, video)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            problems.append(Problem("correction", error.source, error.reason))
+    return problems
 
 
 def newest(records: dict[str, Committed], kinds: tuple[str, ...] = ("published", "quarantined"), logged: Evidence | None = None) -> dict[str, Committed]:
@@ -94,6 +113,7 @@ def _committed(record: dict, path: str) -> Committed:
     return Committed(
         record["record_id"], path, record["kind"], record.get("name", record.get("about", "")), record.get("seq", 0), record["committed_at"][:10],
         output.get("object", ""), output.get("sha256", ""), record.get("output_id", ""), bool(record.get("boxes")),
+        record.get("video_id", ""), tuple(record.get("corrections", ())),
     )  # fmt: skip
 
 

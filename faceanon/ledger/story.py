@@ -69,6 +69,7 @@ def _decision(store: Store, record: dict, is_current: bool, place: Story | None)
         "keys": {"keystore_id": record["keystore_id"], "scope": record["scope_name"]},
         "verdict": record["verdict"],
         "evidence": place,
+        **({"corrections": record["corrections"]} if record.get("corrections") else {}),
     }
     if record["kind"] == "quarantined":
         return {**whole, "stage": record["stage"], "reason": record["reason"]}

@@ -30,7 +30,8 @@ _VIDEOS = """SELECT v.name, v.state, v.collection, round(v.duration_us / 1e6, 2)
 FROM videos v LEFT JOIN outputs o ON o.name = v.name AND o.state = 'current'
 LEFT JOIN (SELECT record_id, count(*) AS tracks, sum(frames_face) AS replaced, sum(frames_obscured) AS obscured, sum(n_repaired) AS repaired
   FROM tracks GROUP BY record_id) t ON t.record_id = o.record_id
-LEFT JOIN (SELECT output_id, arg_max(decision, "at") AS decision, arg_max(auditor, "at") AS auditor FROM verdicts GROUP BY output_id) d ON d.output_id = o.output_id
+LEFT JOIN (SELECT output_id, arg_max(decision, "at") AS decision, arg_max(coalesce(auditor, reviewer), "at") AS auditor
+  FROM verdicts GROUP BY output_id) d ON d.output_id = o.output_id
 ORDER BY coalesce(o.committed_at, v.ingested_at) DESC NULLS LAST, v.name LIMIT {limit}"""
 
 _SHOTS = """SELECT s.record_id AS record, list(s.stop_frame ORDER BY s.shot_no) AS stops FROM shots s JOIN outputs o ON o.record_id = s.record_id
@@ -52,8 +53,8 @@ LEFT JOIN (SELECT id, count(*) AS outputs FROM (SELECT unnest(model_ids) AS id F
 ORDER BY m.name, m.model_id""",
     "runs": """SELECT run_id AS run, state, strftime(started_at, '%Y-%m-%d %H:%M') AS started, round(epoch(ended_at - started_at)) AS seconds, actor,
   code_version AS code,  host_class AS host, scope, published, quarantined FROM runs ORDER BY started_at DESC LIMIT 200""",
-    "verdicts": """SELECT auditor, decision, count(*) AS verdicts, strftime(max("at"), '%Y-%m-%d %H:%M') AS newest FROM verdicts
-GROUP BY auditor, decision ORDER BY auditor, decision""",
+    "verdicts": """SELECT coalesce(auditor, 'reviewer ' || reviewer) AS voice, decision, count(*) AS verdicts, strftime(max("at"), '%Y-%m-%d %H:%M') AS newest
+FROM verdicts GROUP BY voice, decision ORDER BY voice, decision""",
     "retention": """SELECT phase, decision, coalesce(policy_id, '') AS policy, count(*) AS objects, min(reason) AS reason, strftime(max("at"), '%Y-%m-%d %H:%M') AS newest
 FROM (SELECT video_id, version_id, arg_max(phase, "at") AS phase, arg_max(decision, "at") AS decision, arg_max(policy_id, "at") AS policy_id,
   arg_max(reason, "at") AS reason, max("at") AS "at"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from faceanon.flow.proof import prove
 from faceanon.flow.sweep import sweep
 from faceanon.ledger import corrections
 from faceanon.ledger.query import query
+from faceanon.ledger.story import story
 from faceanon.media.clips import write_clip
 from faceanon.media.decode import read_pictures
 from faceanon.media.probe import probe
@@ -70,7 +72,7 @@ def test_a_drawn_region_is_painted_and_nothing_else_changes(job):
     summary = run_local(sources, out, key, BLUR)
 
     assert (summary["published"], summary["unchanged"], summary["exit_code"]) == (1, 1, 0)
-    now = rows(out, "SELECT s.segment_no, s.state, s.out_sha256 FROM segments s JOIN outputs o USING (record_id) WHERE o.name = 'a.mp4' AND o.state = 'current' ORDER BY 1")
+    now = rows(out, "SELECT segment_no, s.state, out_sha256 FROM segments s JOIN outputs o USING (record_id) WHERE o.name = 'a.mp4' AND o.state = 'current' ORDER BY 1")
     assert now[0] == before[0]
     assert (before[1]["state"], now[1]["state"]) == ("copied", "encoded")
     x0, y0, x1, y1 = BOX
@@ -91,6 +93,7 @@ def test_a_drawn_region_is_painted_and_nothing_else_changes(job):
     again = run_local(sources, out, key, BLUR)
     assert (again["published"], again["unchanged"]) == (0, 2)
     assert prove(open_store(str(out))).problems == ()
+    assert story(str(out), open_store(str(out)), "a.mp4")["decisions"][-1]["corrections"] == [correction.correction_id]
 
 
 def test_the_same_region_twice_is_one_correction(job):
@@ -135,6 +138,20 @@ def test_an_altered_correction_is_not_taken(job):
     assert (out / "videos/a.mp4").read_bytes() == view
     with pytest.raises(StoreError, match="was changed"):
         corrections.corrections_of(open_store(str(out)), correction.video_id)
+    (problem,) = prove(open_store(str(out))).problems
+    assert (problem.kind, "was changed" in problem.reason) == ("correction", True)
+
+
+def test_a_correction_that_was_dropped_is_named(job):
+    """An output that was made with it keeps saying so, and is not made again without it."""
+    out, sources, key = job
+    shutil.rmtree(out / "ledger/corrections")
+
+    problems = prove(open_store(str(out))).problems
+
+    assert {problem.kind for problem in problems} == {"correction"}
+    assert all(problem.reason == "is missing: the output of a.mp4 was made with it" for problem in problems)
+    assert all(wanted.item.name != "a.mp4" for wanted in spec_of(out, BLUR, key, sources)[1].new)
 
 
 def test_without_corrections_ids_are_as_they_were():

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from review_cases import FIRST, MISSED, STOP, copy_of, served
+from support.fake_archive import fake_models
 
 from faceanon.archive.store import open_store
 from faceanon.cli import main
+from faceanon.commands import review
 from faceanon.core.errors import UsageError
 from faceanon.flow.proof import prove
 from faceanon.ledger import corrections
 from faceanon.ledger.events import events
+from faceanon.report.review_frames import Frames
 from faceanon.report.review_places import videos
 
 
@@ -286,3 +291,47 @@ def test_no_ledger_no_review(tmp_path, capsys):
     assert "no ledger" in capsys.readouterr().err
 
 
+
+
+def test_rendering_needs_the_source_and_says_so(reviewed_home, tmp_path):
+    """A source that is gone leaves the output as it is, without a quarantine; once it is back, the command without a page renders what waits."""
+    out, source = copy_of(reviewed_home, tmp_path / "out"), reviewed_home / "in/mirror.mp4"
+    view = (out / "videos/mirror.mp4").read_bytes()
+    with served(out, reviewed_home / "key.json") as server:
+        value(ask(server, "POST", "correct", {"record": record_of(server, "mirror.mp4"), "first": FIRST, "stop": STOP, "box": list(MISSED)}))
+        source.rename(tmp_path / "away.mp4")
+        try:
+            value(ask(server, "POST", "render", {}))
+            server.desk.thread.join(60)
+        finally:
+            (tmp_path / "away.mp4").rename(source)
+        state = value(ask(server, "GET", "state"))
+    assert (state["job"]["state"], state["waiting"]) == ("failed", ["mirror.mp4"])
+    assert "the source cannot be read" in state["job"]["notes"][-1]
+    assert (out / "videos/mirror.mp4").read_bytes() == view
+
+    words = argparse.Namespace(out=str(out), port=0, reviewer="", limit=9, render=True, key_file=reviewed_home / "key.json", work=None, settings=None)
+    assert [review.run(words, fake_models) for _ in range(2)] == [0, 0]
+
+    assert (out / "videos/mirror.mp4").read_bytes() != view
+
+
+def test_outputs_of_an_object_store_are_copied_and_removed(reviewed_home):
+    """What is not a folder is downloaded once, to a folder that goes with the page."""
+    store = open_store(str(reviewed_home / "out"))
+    names = [video.object for video in videos(store, 50)]
+    taken: list[str] = []
+
+    def download(name: str, path: Path) -> None:
+        taken.append(name)
+        store.download(name, path)
+
+    with Frames(SimpleNamespace(download=download)) as frames:
+        pictures = [frames.jpeg(name, number) for name in names for number in (0, 1, 12)]
+        folder = Path(frames._folder.name)
+        with pytest.raises(IndexError):
+            frames.jpeg(names[0], 1000)
+        assert len(list(folder.iterdir())) == len(names)
+    assert all(picture[:2] == b"\xff\xd8" for picture in pictures)
+    assert taken == names
+    assert not folder.exists()
