@@ -95,7 +95,8 @@ def _write_day(root: str, numbers: np.ndarray, day: date) -> None:
     }  # fmt: skip
     _write(root, "outputs", outputs, count)
     repairs = pa.array((numbers[~refused] % 50 == 0).astype(np.int64))
-    _write(root, "verdicts", {**kept, **on, "auditor": "centerface", "auditor_model_id": _MODEL, "decision": "pass", "repairs": repairs, "at": moment}, count)
+    verdicts = {"verdict_id": kept["record_id"], "auditor": "centerface", "auditor_model_id": _MODEL, "decision": "pass", "repairs": repairs, "at": moment}
+    _write(root, "verdicts", {**kept, **on, **verdicts}, count)
     _write(root, "segments", {**_repeat(kept, SEGMENTS_A_VIDEO), **on, "seconds": 60.0, "frames": 500, "state": "encoded"}, count * SEGMENTS_A_VIDEO)
     _write(root, "tracks", _tracks(kept, numbers[~refused], day), count * TRACKS_A_VIDEO)
 

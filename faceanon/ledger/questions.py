@@ -36,9 +36,9 @@ ORDER BY o.state, o.name""",
     Question(
         "never-verified",
         "published videos at which no auditor but the run's own has looked since",
-        """WITH later AS (SELECT v.output_id, v.name, v.at FROM verdicts v ANTI JOIN outputs o ON v.record_id = o.record_id)
-SELECT o.name, o.out_uri, v.auditor AS auditor_of_the_run, v.frames_sampled, o.committed_at
-FROM outputs o LEFT JOIN verdicts v ON v.record_id = o.record_id
+        """WITH later AS (SELECT v.output_id, v.name, v.at FROM verdicts v WHERE v.verdict_id <> v.record_id)
+SELECT o.name, o.out_uri, o.engine, o.people, o.faces, o.committed_at
+FROM outputs o
 WHERE o.state = 'current'
   AND NOT EXISTS (SELECT 1 FROM later WHERE later.output_id = o.output_id)
   AND NOT EXISTS (SELECT 1 FROM later WHERE later.output_id IS NULL AND later.name = o.name AND later.at >= o.committed_at)
@@ -47,12 +47,12 @@ ORDER BY o.committed_at, o.name""",
     Question(
         "obscured",
         "videos in which faces were obscured although new ones were asked for, most first",
-        f"""SELECT o.name, count(*) AS tracks, count(*) FILTER (t.method = 'obscured') AS tracks_obscured,
-  sum(t.frames_face) AS frames_replaced, sum(t.frames_obscured) AS frames_obscured, round(max(t.width_max)) AS widest_px
-FROM tracks t JOIN outputs o ON o.record_id = t.record_id
-WHERE o.state = 'current' AND o.engine NOT IN {_OBSCURING} AND t.trusted
-GROUP BY o.name HAVING sum(t.frames_obscured) > 0
-ORDER BY frames_obscured DESC, o.name""",
+        f"""SELECT o.name, o.faces AS tracks, t.tracks_touched, t.tracks_obscured, t.frames_obscured, t.widest_px
+FROM (SELECT record_id, count(*) AS tracks_touched, count(*) FILTER (method = 'obscured') AS tracks_obscured, sum(frames_obscured) AS frames_obscured,
+    round(max(width_max)) AS widest_px
+  FROM tracks WHERE frames_obscured > 0 AND trusted GROUP BY record_id) t JOIN outputs o ON o.record_id = t.record_id
+WHERE o.state = 'current' AND o.engine NOT IN {_OBSCURING}
+ORDER BY t.frames_obscured DESC, o.name""",
     ),
     Question(
         "quarantined",
