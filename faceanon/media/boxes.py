@@ -58,13 +58,13 @@ def _compare(claimed: int | None, size: int) -> str:
 
 
 def _matroska_end(head: bytes) -> int | None:
-    """The end of the Segment element; None where its size is left open, as in live recordings."""
+    """The end of the Segment element; None where its size is left open, as in live recordings, or is not there any more."""
     at = head.find(_MKV_SEGMENT)
     if at < 0:
         return None
     at += 4
-    width = 9 - head[at].bit_length()
-    if not 1 <= width <= 8:
+    width = 9 - head[at].bit_length() if at < len(head) else 0
+    if not 1 <= width <= min(8, len(head) - at):
         return None
     value = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
     return None if value == (1 << 7 * width) - 1 else at + width + value

@@ -26,6 +26,7 @@ FOUND = {
     424: "pictures of no size",
     508: "pictures of no size",
     844: "pictures of no size",
+    3919: "a Segment's mark with nothing behind it",
 }
 
 
