@@ -10,6 +10,7 @@ from pathlib import Path
 from faceanon.archive.locks import put_locked
 from faceanon.archive.store import LocalStore, S3Store, open_store
 from faceanon.core.errors import AlreadyExists, FaceanonError, StoreError
+from faceanon.core.ports import Store
 from faceanon.core.settings import Settings
 from faceanon.flow.job import Context
 from faceanon.identity.keystore import Keystore
@@ -41,7 +42,7 @@ class Notary:
         if self.mirror is not None:
             self.mirror.list(".probe")
 
-    def seal(self, out: LocalStore | S3Store) -> dict[str, object]:
+    def seal(self, out: Store) -> dict[str, object]:
         """Sign the log of `out` and hand the checkpoint to the mirror. What to say of it: size, root, key, where. Raises StoreError."""
         sealed = checkpoint(out, self.signer)
         if sealed is None:

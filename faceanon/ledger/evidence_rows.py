@@ -43,10 +43,11 @@ def row_digests(table: str, rows: pa.Table, by: str = "record_id") -> Iterator[t
         columns = [_numbers(rows[name].slice(start, _AT_ONCE)) for name in lists]
         for at, row in enumerate(plain.slice(start, _AT_ONCE).to_pylist()):
             total = hashlib.sha256(canonical({k: v for k, v in row.items() if v is not None}))
-            for name, values in zip(lists, columns, strict=True):
-                if values[at] is not None:
-                    total.update(b"\n%s %d\n" % (name.encode(), len(values[at])))
-                    total.update(values[at].tobytes())
+            for name, column in zip(lists, columns, strict=True):
+                values = column[at]
+                if values is not None:
+                    total.update(b"\n%s %d\n" % (name.encode(), len(values)))
+                    total.update(values.tobytes())
             yield row[by], total.digest()
 
 

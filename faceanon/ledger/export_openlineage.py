@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import RunFacet, dataset_version_dataset, output_statistics_output_dataset, processing_engine_run
@@ -51,7 +52,7 @@ def _of_run(made: Sequence[Story], whole: bool) -> Iterator[RunEvent]:
     row = made[0]["run"]
     inputs, outputs = (_folders if whole else _files)(made)
     facets = {"processing_engine": processing_engine_run.ProcessingEngineRunFacet(version=row["code_version"], name="faceanon"), "faceanon": _facet(made)}
-    common = {"run": Run(runId=run_uuid(row["run_id"]), facets=facets), "job": Job(namespace="faceanon", name=JOB), "producer": PRODUCER}
+    common: dict[str, Any] = {"run": Run(runId=run_uuid(row["run_id"]), facets=facets), "job": Job(namespace="faceanon", name=JOB), "producer": PRODUCER}
     yield RunEvent(eventType=RunState.START, eventTime=_moment(row["started_at"]), inputs=inputs, outputs=[], **common)
     if row["ended_at"]:
         ending = RunState.FAIL if row["state"] == "failed" else RunState.COMPLETE
@@ -64,7 +65,7 @@ def _facet(made: Sequence[Story]) -> RunFacet:
     models = {model["model_id"]: model["name"] for decision in made for model in decision["models"]}
     verdicts = Counter(decision["verdict"]["decision"] for decision in made)
     words = {"runId": row["run_id"], "settings": row["config_sha256"], "gitCommit": row["git_commit"], "hostClass": row["host_class"]}
-    return RunFacet().with_additional_properties(**words, models=models, verdicts=dict(sorted(verdicts.items())))
+    return cast(RunFacet, RunFacet().with_additional_properties(**words, models=models, verdicts=dict(sorted(verdicts.items()))))
 
 
 def _files(made: Sequence[Story]) -> tuple[list[InputDataset], list[OutputDataset]]:

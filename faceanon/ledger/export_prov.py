@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from prov.constants import PROV_LABEL, PROV_LOCATION, PROV_TYPE
 from prov.model import ProvDocument
@@ -18,7 +19,7 @@ _NAMESPACES = ("source", "output", "model", "verdict", "run", "segment", "agent"
 
 def prov_json(stories: Sequence[Story], run_id: str = "") -> str:
     """run_id: only what this run did; "": everything about these names."""
-    return document(stories, run_id).serialize(format="json", indent=1)
+    return document(stories, run_id).serialize(format="json", indent=1) or ""
 
 
 def document(stories: Sequence[Story], run_id: str = "") -> ProvDocument:
@@ -41,8 +42,8 @@ def document(stories: Sequence[Story], run_id: str = "") -> ProvDocument:
 def _publication(doc: ProvDocument, seen: set[str], story: Story, decision: Story) -> None:
     output, verdict = decision["output"], decision["verdict"]
     source, run, made = _source(doc, seen, story, decision), _run(doc, seen, decision), f"output:{output['output_id']}"
-    said = {PROV_LABEL: story["name"], PROV_LOCATION: output["out_uri"], "fa:sha256": output["sha256"], "fa:size": output["size"], "fa:state": output["state"]}
-    doc.entity(made, {**said, "fa:engine": decision["engine"], "fa:record": decision["record"]})
+    facts: dict[Any, Any] = {PROV_LABEL: story["name"], PROV_LOCATION: output["out_uri"], **{f"fa:{word}": output[word] for word in ("sha256", "size", "state")}}
+    doc.entity(made, {**facts, "fa:engine": decision["engine"], "fa:record": decision["record"]})
     doc.used(run, source)
     doc.wasGeneratedBy(made, run, time=decision["at"])
     doc.wasDerivedFrom(made, source, activity=run)
@@ -77,7 +78,7 @@ def _run(doc: ProvDocument, seen: set[str], decision: Story) -> str:
         said = {"fa:settings": row["config_sha256"], "fa:hostClass": row["host_class"], "fa:state": row["state"]}
         doc.activity(name, _moment(row["started_at"]), _moment(row["ended_at"]), said)
         if _new(seen, software):
-            commit = {"fa:gitCommit": row["git_commit"]} if row["git_commit"] else {}
+            commit: dict[Any, Any] = {"fa:gitCommit": row["git_commit"]} if row["git_commit"] else {}
             doc.agent(software, {PROV_TYPE: "prov:SoftwareAgent", **commit})
         if _new(seen, actor):
             doc.agent(actor)
