@@ -70,6 +70,7 @@ def test_a_segment_that_always_crashes(job, quiet, nodes):
     assert "crashed: Segmentation fault" in reason(summary)
 
 
+@pytest.mark.long
 def test_a_segment_that_hangs(job, quiet, nodes):
     """Its worker ends itself at the time limit, twice as allowed here, and the reason names the setting."""
     job.settings = {"run": {"unit_limit_s": 12.0, "max_attempts": 2}}

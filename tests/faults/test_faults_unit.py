@@ -47,6 +47,7 @@ def test_a_segment_that_needs_too_much_memory(job, quiet):
     assert "ran out of memory" in reason(summary)
 
 
+@pytest.mark.long
 def test_memory_that_is_short_once(job, quiet):
     """The second attempt is as good as a first one; only the ledger knows."""
     summary = job.run(plan=[{"on": "detect", "how": "memory", "times": 1}])
