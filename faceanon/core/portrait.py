@@ -21,8 +21,6 @@ class Portrait:
     female: float  # 0..1 apparent
     age: float  # apparent years
     skin: tuple[float, float, float]  # mean CIE L*, a*, b* of the cheeks
-    shut: Image | None = None  # as images: the eyes shut, only they are meant to be used; None where this face would not shut them
-    shut_mesh: NDArray[np.float32] | None = None  # (468, 3) px of `shut`
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.meshes) == len(self.openness):

@@ -1,4 +1,4 @@
-"""Synthetic people in flesh: a Persona becomes a Portrait of four expressions and shut eyes, the same bytes each time on one device class.
+"""Synthetic people in flesh: a Persona becomes a Portrait of four expressions, the same bytes each time on one device class.
 
 A portrait looks into the camera under one light; its variants go from a closed mouth over two spoken ones to an open smile. The generator
 answers a wanted opening of the mouth only roughly, so each variant is measured with the mesh and, if it is off, drawn once more.
@@ -25,8 +25,6 @@ from faceanon.models.styles import Bank
 SIDE_PX = 512
 # (opening of the mouth, smile) in the controls' units: closed, slightly open, open, smiling and open
 VARIANTS = ((-0.02, 0.02), (0.08, 0.03), (0.18, 0.04), (0.28, 0.09))
-SHUT_LID = -0.05  # opening of the lids, in the controls' units, that shuts most eyes
-SHUT_BELOW = 0.75  # of the open eyes' reading: the mesh shows shut eyes half open
 TOLERANCE = 0.04  # of openness, beyond which a variant is drawn once more
 KEPT_PORTRAITS = 16  # 3 MB each
 KEPT_EMBEDDINGS = 4096
@@ -59,12 +57,11 @@ class SyntheticPeople:
         levels = self._levels(base, partner, mix)
         drawn = [self._first(base, partner, mix), *(self._variant(levels, *wanted) for wanted in VARIANTS[1:])]
         drawn[1:] = sorted(drawn[1:], key=lambda one: openness(one[1]))
-        shut, shut_mesh = self._asleep(levels, drawn[0][1])
         image, mesh = drawn[0]
         female, age, skin = self._reader.read(image, five_points(mesh), box_of(mesh))
         meshes = np.stack([mesh for _, mesh in drawn])  # (V, 468, 3) float32 px
         gaps = np.array([openness(mesh) for _, mesh in drawn], np.float32)
-        return Portrait(tuple(image for image, _ in drawn), meshes, gaps, self._embedding(base, partner, mix), female, age, skin, shut, shut_mesh)
+        return Portrait(tuple(image for image, _ in drawn), meshes, gaps, self._embedding(base, partner, mix), female, age, skin)
 
     def _look(self, base: int, partner: int, mix: float) -> NDArray[np.float32]:
         image, mesh = self._first(base, partner, mix)
@@ -88,11 +85,6 @@ class SyntheticPeople:
             return first
         second = self._draw(levels, wanted - error, smile)
         return min(first, second, key=lambda one: abs(openness(one[1]) - max(wanted, 0.0)))
-
-    def _asleep(self, levels: NDArray[np.float32], awake: NDArray[np.float32]) -> tuple[Image, NDArray[np.float32]] | tuple[None, None]:
-        """The person with shut eyes, if they do shut."""
-        image, mesh = self._seen(styles.asleep(self.bank, levels, *VARIANTS[0], SHUT_LID))
-        return (image, mesh) if lid_opening(mesh) < SHUT_BELOW * lid_opening(awake) else (None, None)
 
     def _draw(self, levels: NDArray[np.float32], wanted: float, smile: float) -> tuple[Image, NDArray[np.float32]]:
         return self._seen(styles.speaking(self.bank, levels, wanted, smile))

@@ -1,9 +1,10 @@
 """The bank of synthetic people, as numbers: seeds, what they look like, and how a style is turned, mixed and given an expression.
 
 A person is a seed. The seed gives noise, the generator maps noise to a style, and here a style is an offset from the mean style, pulled in
-to 0.7 of its length. Five controls (linear in the offset, fitted by ridge regression on what the mesh measures; see
-faceanon.models.bank) turn every head to the camera, set the mouth and shut the eyes. They act only on the coarse levels that draw shape, so
-light, colour and identity stay. Nothing here depends on a library's random numbers but PCG64's raw stream, which numpy keeps fixed.
+to 0.7 of its length. Controls (linear in the offset, fitted by ridge regression on what the mesh measures; see
+faceanon.models.bank) turn every head to the camera and set the mouth; a fifth, for the lids, screws the face up and is
+not used. They act only on the coarse levels that draw shape, so light, colour and identity stay. Nothing here depends on
+a library's random numbers but PCG64's raw stream, which numpy keeps fixed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from faceanon.models.stylegan import LEVELS, STYLE
 TRUNCATION = 0.7
 POSE = slice(0, 3)  # levels that turn the head
 MOUTH = slice(1, 4)  # levels that move the lips
-LIDS = slice(2, 4)  # levels that shut the eyes; with level 1 the whole face screws up
-YAW, PITCH, OPENNESS, SMILE, LID = range(5)  # rows of the controls
+YAW, PITCH, OPENNESS, SMILE = range(4)  # rows of the controls
 
 Offset = NDArray[np.float32]  # (STYLE,) style less the mean style, truncated
 
@@ -81,15 +81,6 @@ def speaking(bank: Bank, levels: NDArray[np.float32], openness: float, smile: fl
     styles = levels + bank.mean
     styles[MOUTH] += _change(bank, turned, {**kept, OPENNESS: openness, SMILE: smile})
     return styles.astype(np.float32)
-
-
-def asleep(bank: Bank, levels: NDArray[np.float32], openness: float, smile: float, lid: float) -> NDArray[np.float32]:
-    """As `speaking`, with the lids' opening set too; the lips may move along."""
-    turned = levels[0]
-    kept = {control: _measure(bank, turned, control) for control in (YAW, PITCH, OPENNESS, SMILE)}
-    styles = speaking(bank, levels, openness, smile)
-    styles[LIDS] += _change(bank, turned, {**kept, LID: lid})
-    return styles
 
 
 def _measure(bank: Bank, offset: Offset, control: int) -> float:

@@ -46,7 +46,7 @@ class Texture:
     lids: tuple[NDArray[np.uint8], ...]  # by level, (S, S) uint8: where shut eyes are painted
     weights: tuple[NDArray[np.uint8], ...]  # by level, (S, S, 4) uint8: SKIN, ALPHA, FOREHEAD, EYES
     openness: NDArray[np.float32]  # (V,)
-    meshes: NDArray[np.float32]  # (V, 468, 3) of the portrait
+    shape: NDArray[np.float32]  # (468, 3) px of the portrait, variant 0
     inward: NDArray[np.float32]  # (468,) 0 on the face's outline, 1 well inside
     shares: tuple[NDArray[np.float32], ...]  # by group, (468,): how far a vertex moves with it
     gaze: tuple[float, float]  # of variant 0; see expression.Expression
@@ -76,11 +76,8 @@ class Texture:
         return cv2.addWeighted(images[high - 1], 1 - share, images[high], share, 0)
 
     def mesh(self, openness: float) -> NDArray[np.float32]:
-        """(468, 3) the person's shape with a mouth as open as that."""
-        share = np.interp(openness, self.openness, np.arange(len(self.openness)))
-        low = min(int(share), len(self.openness) - 1)
-        high = min(low + 1, len(self.openness) - 1)
-        return ((1 - (share - low)) * self.meshes[low] + (share - low) * self.meshes[high]).astype(np.float32)
+        """(468, 3) the person's own shape with the jaw let down for a mouth at least as open as that; the variants' shapes drift like their skin."""
+        return np.concatenate([topo.with_open_mouth(self.shape[:, :2], openness), self.shape[:, 2:]], axis=1)
 
 
 def shut_share(closed: float) -> float:
@@ -107,7 +104,7 @@ def prepare(portrait: Portrait) -> Texture:
     return Texture(
         layout, triangles, tuple(tuple(_shrunk(f, k) for f in faces) for k in range(LEVELS)),
         *(tuple(_shrunk(image, k) for k in range(LEVELS)) for image in (shut, lids, weights)),
-        portrait.openness.astype(np.float32), portrait.meshes, _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
+        portrait.openness.astype(np.float32), portrait.meshes[0], _inward(layout), tuple(_share(layout, g) for g in GROUPS), readings[0].gaze, mouth,
     )  # fmt: skip
 
 

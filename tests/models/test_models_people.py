@@ -155,25 +155,3 @@ def test_same_persona_same_bytes(crowd):
 def test_other_people_look_different(crowd, woman):
     """A woman and a man of the bank are two people to the embedder."""
     assert np.linalg.norm(crowd.embedding(somebody(crowd.bank, MAN)) - woman.embedding) > 0.6
-
-
-def test_a_sleeper_only_shuts_the_eyes():
-    """Only the levels of the lids change, and by the controls' own measure the mouth and the head stay."""
-    bank = styles.load()
-    levels = styles.frontal(bank, 0.4 * styles.noise(3))
-    change = styles.asleep(bank, levels, -0.02, 0.02, people.SHUT_LID) - styles.speaking(bank, levels, -0.02, 0.02)
-    moved = bank.controls @ change[styles.LIDS.start]
-
-    assert np.flatnonzero(np.any(change != 0, axis=1)).tolist() == list(range(styles.LIDS.start, styles.LIDS.stop))
-    assert np.abs(moved[: styles.LID]).max() < 1e-3
-    assert moved[styles.LID] < -0.05
-
-
-@pytest.mark.models
-def test_shut_eyes_are_the_same_persons(woman):
-    """The picture with shut eyes has them clearly less open, where they were."""
-    corners = [33, 133, 362, 263]
-
-    assert people.lid_opening(woman.shut_mesh) < people.SHUT_BELOW * people.lid_opening(woman.meshes[0])
-    assert np.abs(woman.shut_mesh[corners, :2] - woman.meshes[0][corners, :2]).max() < 30
-    assert woman.shut.shape == woman.images[0].shape

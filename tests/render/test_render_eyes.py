@@ -27,7 +27,7 @@ def _opening(points: np.ndarray) -> float:
 def test_shut_eyes_become_narrow():
     """Lids come down to a share of the person's own opening; what is left of the eye is painted as lid."""
     texture = prepare(FakePeople().portrait(Persona(0, 1, 0.0)))
-    opened, shut = (_opening(align.target_vertices(texture.meshes[0], texture, 0.7, 0.0, closed)) for closed in (0.0, 1.0))
+    opened, shut = (_opening(align.target_vertices(texture.shape, texture, 0.7, 0.0, closed)) for closed in (0.0, 1.0))
 
     assert shut == pytest.approx(align.NARROWEST * opened, rel=0.05)
 
