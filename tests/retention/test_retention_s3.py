@@ -239,7 +239,7 @@ def test_every_version_of_published_bytes_goes(new_bucket):
 
 
 def test_cold_originals_move_within_the_store(new_bucket):
-    """The copy is compared by its digest before the original goes; a run that was killed in between is finished by the next."""
+    """Under their own address; the copy holds what the original held."""
     archive, cold = Archive(new_bucket(versions=True), f"{new_bucket()}/out"), new_bucket()
     archive.add("cam/a.mp4")
     data = archive.read("cam/a.mp4")

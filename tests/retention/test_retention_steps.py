@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from retention_cases import POLICY, Archive, ledger_cases, policy
 
-from faceanon.ledger.commit import commit_quarantined
+from faceanon.archive.versions import Shelf
+from faceanon.ledger.commit import commit_published, commit_quarantined
 from faceanon.ledger.events import append_rows, events
 from faceanon.ledger.fold import fold
-from faceanon.retention import holds
+from faceanon.retention import history, holds
 from faceanon.retention.standing import State
+from faceanon.retention.steps import cold_name
 
 
 @pytest.fixture
@@ -266,44 +268,59 @@ def test_an_original_from_a_backup_goes_again(archive):
 def test_cold_originals_are_moved(archive, tmp_path):
     """Copied, read back, and only then deleted; a cold place that holds other bytes keeps the original."""
     archive.add("a.mp4")
-    archive.add("b.mp4")
-    table = policy(action="cold", cold=str(tmp_path / "cold"))
-    data = archive.read("a.mp4")
-    found = archive.retain(table)
+    record = archive.add("b.mp4")
+    taken = tmp_path / "cold" / cold_name(archive.uri("b.mp4"), record["source"]["sha256"])
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"something else")
+    found = archive.retain(policy(action="cold", cold=str(tmp_path / "cold")))
 
-    assert states(found) == {"a.mp4": "moved", "b.mp4": "moved"}
-    assert sorted(path.read_bytes() for path in (tmp_path / "cold").rglob("*.mp4")) == sorted([data, b"original of b.mp4"])
-    assert not archive.has("a.mp4")
+    assert states(found) == {"a.mp4": "moved", "b.mp4": "blocked"}
+    assert sorted(path.read_bytes() for path in (tmp_path / "cold").rglob("*.mp4")) == [b"original of a.mp4", b"something else"]
+    assert (archive.has("a.mp4"), archive.has("b.mp4")) == (False, True)
 
 
-def test_death_between_act_and_word(archive, monkeypatch):
-    """A run that dies after the deletion leaves "verified"; the next one finds it gone and says how."""
+@pytest.mark.parametrize("done", ["deleted", "moved"])
+def test_death_between_act_and_word(archive, monkeypatch, tmp_path, done):
+    """A run that dies after the act leaves "verified"; the next one finds the original gone, the copy where it should be, and says so."""
     archive.add("a.mp4")
-    from faceanon.retention import history
-
+    table = POLICY if done == "deleted" else policy(action="cold", cold=str(tmp_path / "cold"))
     write = history.Scribe.write
 
     def dies(self, phase, **words):
-        if phase == "deleted":
+        if phase == done:
             raise KeyboardInterrupt
         return write(self, phase, **words)
 
-    monkeypatch.setattr(history.Scribe, "write", dies)
-    with pytest.raises(KeyboardInterrupt):
-        archive.retain()
-    monkeypatch.undo()
-    found = archive.retain()["a.mp4"]
+    with monkeypatch.context() as patched:
+        patched.setattr(history.Scribe, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            archive.retain(table)
+    there = archive.has("a.mp4")
+    found = archive.retain(table)["a.mp4"]
 
-    assert (found.state, found.reason.split(":")[0]) == (State.DELETED, "already absent")
-    assert [phase for _, phase, _ in archive.told()] == ["intent", "verified", "deleted"]
+    assert not there
+    assert (found.state, found.reason.split(":")[0]) == (State(done), "already absent")
+    assert [phase for _, phase, _ in archive.told()] == ["intent", "verified", done]
+
+
+def test_a_lost_copy_is_not_called_moved(archive, monkeypatch, tmp_path):
+    """Gone after "verified", and nothing lies in the cold place: missing, not moved."""
+    archive.add("a.mp4")
+    table = policy(action="cold", cold=str(tmp_path / "cold"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            archive.retain(table)
+    os.unlink(archive.uri("a.mp4"))
+    found = archive.retain(table)["a.mp4"]
+
+    assert (found.state, "no copy lies below" in found.reason) == (State.MISSING, True)
 
 
 def test_two_names_of_one_original_must_both_agree(archive):
     """One of them without a policy, or without an output, keeps it."""
     archive.add("a.mp4")
     record = archive.publish("a.mp4")
-    from faceanon.ledger.commit import commit_published
-
     commit_published(archive.out, {**record, "name": "twin.mp4", "collection": "elsewhere"})
     found = archive.retain()
 
