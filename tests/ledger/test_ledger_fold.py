@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from faceanon.archive.store import open_store
 from faceanon.core.records import SourceVersion
-from faceanon.ledger import delta
+from faceanon.flow.proof import prove
+from faceanon.ledger import delta, evidence
 from faceanon.ledger import fold as folding
 from faceanon.ledger.commit import commit_published, commit_quarantined
+from faceanon.ledger.evidence_note import Signer
 from faceanon.ledger.fold import FoldReport, fold
 from faceanon.ledger.query import query
 from faceanon.ledger.runinfo import new_run_id
@@ -198,6 +200,8 @@ def test_processes_that_fold_in_small_steps_double_nothing(root, store):
     assert [f.exitcode for f in folders] == [0, 0]
     assert counts(root) == {**COUNTS, "videos": 21, "outputs": 20, "segments": 40, "shots": 40, "tracks": 60, "verdicts": 20, "commits": 21}
     assert fold(root, store) == FoldReport()
+    evidence.checkpoint(store, Signer.from_seed(bytes(32)))
+    assert prove(store, outputs=False).problems == ()
 
 
 def _fold_in_steps(root: str, start) -> None:

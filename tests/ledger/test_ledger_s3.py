@@ -58,6 +58,8 @@ def test_two_processes_fold_one_bucket(s3_root):
     assert [f.exitcode for f in folders] == [0, 0]
     counts = query(s3_root, "SELECT (SELECT count(*) FROM outputs) AS outputs, (SELECT count(*) FROM tracks) AS tracks, (SELECT count(*) FROM videos) AS videos")
     assert counts.to_pylist() == [{"outputs": 4, "tracks": 12, "videos": 4}]
+    Notary(Signer.from_seed(bytes(32)), None, 0).seal(store)
+    assert prove(store, outputs=False).problems == ()
 
 
 def _fold_at(root: str, start, environment: dict[str, str]) -> None:
