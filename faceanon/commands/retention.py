@@ -23,6 +23,7 @@ from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings
 from faceanon.core.settings import load as load_settings
 from faceanon.flow.host import is_dead, this_process
+from faceanon.ledger.fold import fold
 from faceanon.ledger.runinfo import new_run_id
 from faceanon.retention import catalog, history, holds, metrics
 from faceanon.retention.clock import StoreClock
@@ -98,6 +99,8 @@ class _Desk:
 def _run(arguments: argparse.Namespace, settings: Settings, out: LocalStore | S3Store) -> int:
     totals, listed, run_id = Totals(), [], new_run_id()
     with Lease(out, run_id, this_process(), is_dead=is_dead) if arguments.execute else nullcontext() as lease:
+        if lease is not None:
+            fold(out.root, out)  # tables answer in one question what events answer one by one
         desk = _Desk.open(out, arguments.policy)
         last_success = desk.history.last_success
         scribe = history.Scribe(desk.out, desk.clock, run_id) if lease is not None else None

@@ -159,9 +159,11 @@ def survives_kills(new_bucket, s3_server, tmp_path, count: int, kills: int, seed
     share = 3 * sum(map(len, made.go.values())) // (kills + 1)
     for _ in range(kills):
         child = started()
-        before, wanted = len(store.list(f"{EVENTS}retention_events/")), rng.randint(1, max(2, share))
-        while child.is_alive() and len(store.list(f"{EVENTS}retention_events/")) < before + wanted:
-            time.sleep(0.01)
+        before = now = len(store.list(f"{EVENTS}retention_events/"))
+        wanted = before + rng.randint(1, max(2, share))
+        while child.is_alive() and now < wanted:
+            time.sleep(0.01 + now / 2000)  # a listing costs the server more than what it is asked about
+            now = len(store.list(f"{EVENTS}retention_events/"))
         time.sleep(rng.random() / 50)
         killed += child.is_alive()
         child.kill()
