@@ -58,5 +58,14 @@ def test_retention_alone_may_delete_originals():
     assert not any("Bypass" in action for statements in rights.values() for s in statements for action in s["Action"])
 
 
+def test_the_readme_s_commands_are_taken():
+    """Every line of the section on retention, as it stands; each action is shown."""
+    section = (ROOT / "README.md").read_text().split("## Retention\n")[1].split("\n## ")[0]
+    lines = ours(section.split("```")[1])
+
+    assert [f"{line}: {refusal(line)}" for line in lines if refusal(line)] == []
+    assert {line[1] for line in lines if line[0] == "retention"} == {"plan", "run", "explain", "report", "hold", "release"}
+
+
 def _is_about_originals(statement: dict) -> bool:
     return any("archive.example" in resource for resource in statement["Resource"])
