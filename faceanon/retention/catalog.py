@@ -7,7 +7,7 @@ came in: as a manifest said, else the time of the first record about these bytes
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,9 +78,17 @@ def log(store: Store, name: str) -> list[Record]:
     return [read_record(store, path) for path in store.list(log_of(name)) if path.endswith(".json")]
 
 
-def about(records: Sequence[Record], version: ObjectVersion) -> list[Record]:
-    """Those about these bytes, as far as size and version word tell."""
-    return [r for r in records if (r["source"]["size"], r["source"]["version"], r["source"]["uri"]) == (version.size, version.word, version.uri)]
+def about(records: Sequence[Record], version: ObjectVersion, digest: Callable[[], str] | None = None) -> list[Record]:
+    """Those about these bytes: of the same size and version word or, where no word fits, of the digest that `digest` finds by reading them.
+
+    A file that was touched, or copied back, has another word and the same bytes.
+    """
+    sources = [(r["source"], r) for r in records if (r["source"]["uri"], r["source"]["size"]) == (version.uri, version.size)]
+    found = [r for source, r in sources if source["version"] == version.word]
+    if found or digest is None or not any(source["sha256"] for source, _ in sources):
+        return found
+    sha256 = digest()
+    return [r for source, r in sources if source["sha256"] == sha256]
 
 
 def came_in(records: Sequence[Record]) -> datetime | None:

@@ -50,7 +50,7 @@ class Gatekeeper:
     def gates(self, original: Original, version: ObjectVersion, rule: Rule, *, read: bool) -> Iterator[Gate]:
         """Every gate up to the first that is closed. read: output and original whole; without it their digests are taken on trust, which is for looking only."""
         logs = {known.subject.name: log(self.out, known.subject.name) for known in original.known}
-        made = {name: about(records, version) for name, records in logs.items()}
+        made = {name: self.about(records, version, read) for name, records in logs.items()}
         checks = (
             lambda: self._policy(logs, made, rule),
             lambda: self._hold(logs),
@@ -65,6 +65,10 @@ class Gatekeeper:
             yield gate
             if gate.closed:
                 return
+
+    def about(self, records: list[Record], version: ObjectVersion, read: bool) -> list[Record]:
+        """Records about these very bytes. Raises FileNotFoundError, StoreError."""
+        return about(records, version, (lambda: self.shelf.digest(version)) if read else None)
 
     def _asked(self, name: str, check: Any) -> Gate:
         """What a store refuses to say keeps the gate shut; a store that does not answer ends the asking."""

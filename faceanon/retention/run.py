@@ -28,7 +28,7 @@ from faceanon.retention.steps import Steps
 _WORKERS = 8
 _BATCH = 256
 
-Listed = list[ObjectVersion] | FaceanonError  # an original's versions, or why they cannot be listed
+Listed = list[ObjectVersion] | FaceanonError | None  # an original's versions, why they cannot be listed, or that nobody asks
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,36 @@ class Retention:
                     yield from findings
 
     def examine(self, original: Original) -> list[Finding]:
-        """The versions of one original. Raises StoreError, UsageError where they cannot be listed."""
-        folder = str(uris.parse(original.uri).parent)
-        return self._examine(original, self.steps.gatekeeper.shelf.folder(folder).get(original.uri, []))
+        """The versions of one original."""
+        listed = self._listed(str(uris.parse(original.uri).parent), set())
+        return self._examine(original, listed.get(original.uri, []) if isinstance(listed, dict) else listed)
 
     def _originals(self) -> Iterator[tuple[Original, Listed]]:
-        """Each with its versions, or with why they cannot be listed."""
+        """Each with its versions, with why they cannot be listed, or with None where nothing is to be done with any of its folder."""
         agreed: set[str] = set()
         for folder, originals in catalog.folders(self.steps.gatekeeper.out):
-            try:
-                self._agree(folder, agreed)
-                versions: dict[str, list[ObjectVersion]] | FaceanonError = self.steps.gatekeeper.shelf.folder(folder)
-            except ClockRefused:
-                raise
-            except FaceanonError as error:
-                versions = error
-            except FileNotFoundError:  # a misspelt endpoint looks the same, so nothing in it is called missing
-                versions = StoreError("no such bucket", source=folder)
+            listed = self._listed(folder, agreed) if any(map(self._concerns, originals)) else None
             for original in originals:
-                yield original, versions if isinstance(versions, FaceanonError) else versions.get(original.uri, [])
+                yield original, listed.get(original.uri, []) if isinstance(listed, dict) else listed
+
+    def _concerns(self, original: Original) -> bool:
+        """Whether a policy wants something done with it, or a run has begun to."""
+        return self.steps.gatekeeper.policies.rule(original.subjects).acts or bool(self.steps.history.at(original.uri))
+
+    def _listed(self, folder: str, agreed: set[str]) -> dict[str, list[ObjectVersion]] | FaceanonError:
+        """A place that is not there may be a disk that is not mounted, or a misspelt endpoint: nothing in it is called missing."""
+        try:
+            place = uris.parse(folder)
+            if place.is_local and not place.local().is_dir():
+                return StoreError("no such folder; is its disk mounted?", source=folder)
+            self._agree(folder, agreed)
+            return self.steps.gatekeeper.shelf.folder(folder)
+        except ClockRefused:
+            raise
+        except FaceanonError as error:
+            return error
+        except FileNotFoundError:
+            return StoreError("no such bucket", source=folder)
 
     def _agree(self, folder: str, agreed: set[str]) -> None:
         """Another store's clock is compared with the ledger's; a disk's is this machine's, which was compared before."""
@@ -72,8 +83,8 @@ class Retention:
             agreed.add(place.bucket)
 
     def _examine(self, original: Original, versions: Listed) -> list[Finding]:
-        if isinstance(versions, FaceanonError):
-            return [finding(original, "", State.FAULT, str(versions))]
+        if not isinstance(versions, list):
+            return self._isolated(original, "", partial(self.steps.unlisted, original, versions))
         found: list[Finding] = []
         there = {version.instance for version in versions}
         for instance, past in self.steps.history.at(original.uri).items():

@@ -14,7 +14,7 @@ from typing import Any
 
 from faceanon.archive.store import open_store
 from faceanon.archive.versions import ObjectVersion, digest
-from faceanon.core.errors import StoreError, StoreUnavailable
+from faceanon.core.errors import FaceanonError, StoreError, StoreUnavailable
 from faceanon.retention import catalog
 from faceanon.retention.catalog import Original
 from faceanon.retention.clock import ClockRefused
@@ -116,7 +116,8 @@ class Steps:
             return None
         if all(k.is_about(version) for k in original.known):
             return max(k.ingested_at for k in original.known)
-        told = [catalog.came_in(catalog.about(catalog.log(self.gatekeeper.out, k.subject.name), version)) for k in original.known]
+        logs = [catalog.log(self.gatekeeper.out, k.subject.name) for k in original.known]
+        told = [catalog.came_in(self.gatekeeper.about(records, version, self.read)) for records in logs]
         return max((t for t in told if t is not None), default=None)
 
     def vanished(self, original: Original, instance: str, past: Past, versions: Sequence[ObjectVersion]) -> Finding:
@@ -143,22 +144,40 @@ class Steps:
         except FileNotFoundError:
             return False
 
+    def unlisted(self, original: Original, error: FaceanonError | None) -> Finding:
+        """Its versions were not asked for, since nothing is to be done with it whatever they are, or could not be told."""
+        rule, now = self.gatekeeper.policies.rule(original.subjects), self.gatekeeper.clock.now()
+        came_in = max(k.ingested_at for k in original.known)
+        stands = standing(rule, self.gatekeeper.holds.on(original.subjects), came_in, now)
+        removed = self._removed_before(original)
+        if removed is not None:
+            return removed
+        if error is None or not rule.acts:
+            return finding(original, "", stands.state, stands.reason, rule, stands, now=now)
+        return finding(original, "", State.FAULT, str(error), rule, stands, now=now)
+
     def absent(self, original: Original) -> Finding:
         """No version is there and no intent is open. A run here has removed it, or it is missing, which is told once."""
-        pasts = self.history.at(original.uri)
-        ended = [past.ends[-1] for past in pasts.values() if past.ends]
-        removed = next((end for end in ended if end["phase"] in ("deleted", "moved")), None)
+        removed = self._removed_before(original)
         if removed is not None:
-            return finding(original, removed["version_id"] or "", State(removed["phase"]), removed["reason"] or "")
+            return removed
+        pasts = self.history.at(original.uri)
         known = max(original.known, key=lambda k: k.ingested_at)
         if known.size < 0:
             return finding(original, "", State.UNKNOWN, "it was never read, and it is not there")
         reason = "it is gone, and no run here removed it"
-        if not any(end["phase"] == "missing" for end in ended):
+        if not any(past.ends and past.ends[-1]["phase"] == "missing" for past in pasts.values()):
             version = ObjectVersion(original.uri, "", known.word, known.size)
             past = pasts.get(known.word) or Past()
             self._write("missing", original, version, Rule("none", ""), past.attempt, "", reason, {})
         return finding(original, known.word, State.MISSING, reason)
+
+    def _removed_before(self, original: Original) -> Finding | None:
+        for past in self.history.at(original.uri).values():
+            if past.removed and past.intent is None:
+                end = past.ends[-1]
+                return finding(original, end["version_id"] or "", State(end["phase"]), end["reason"] or "")
+        return None
 
     def _cancel(self, original: Original, version: ObjectVersion, past: Past, rule: Rule, decision: str, reason: str) -> None:
         told = facts(past.intent) if past.intent else {}

@@ -243,6 +243,43 @@ def test_an_original_that_changes_in_the_grace_stays(archive):
     assert [phase for _, phase, _ in archive.told()] == ["intent", "missing"]
 
 
+def test_a_touched_original_is_known_by_its_bytes(archive):
+    """Another time on disk, the same content: reading it tells; another content of the same size is nobody's."""
+    archive.add("a.mp4")
+    archive.add("b.mp4")
+    os.utime(archive.uri("a.mp4"))
+    archive.put("b.mp4", archive.read("b.mp4")[::-1])
+    looked, found = archive.retain(execute=False, read=False), archive.retain()
+
+    assert states(looked) == {"a.mp4": "unknown", "b.mp4": "unknown"}
+    assert states(found) == {"a.mp4": "deleted", "b.mp4": "unknown"}
+
+
+def test_a_disk_that_is_not_mounted_is_a_fault(archive, tmp_path):
+    """Nothing in it is called missing or deleted; what is kept anyway, and what a run here removed, is as it was."""
+    for name, collection in (("a/due.mp4", "cam"), ("a/gone.mp4", "cam"), ("a/other.mp4", "elsewhere")):
+        archive.add(name, collection=collection)
+    holds.place(archive.out, "name:a/due.mp4", case_ref="", by="x", now=datetime.now(UTC))
+    archive.retain()
+    told = archive.told()
+    os.rename(tmp_path / "src", tmp_path / "elsewhere")
+    away = archive.retain()
+    os.rename(tmp_path / "elsewhere", tmp_path / "src")
+
+    assert states(away) == {"a/due.mp4": "fault", "a/gone.mp4": "deleted", "a/other.mp4": "unmatched"}
+    assert "is its disk mounted" in away["a/due.mp4"].reason
+    assert archive.told() == told
+    assert states(archive.retain())["a/due.mp4"] == "held"
+
+
+def test_places_of_no_policy_are_not_asked(archive, monkeypatch):
+    """What nothing is to be done with is reported without a request to its store."""
+    archive.add("a.mp4", collection="elsewhere")
+    monkeypatch.setattr(Shelf, "folder", lambda *_: pytest.fail("was listed"))
+
+    assert states(archive.retain()) == {"a.mp4": "unmatched"}
+
+
 def test_what_went_without_us_is_missing(archive):
     """Told once; no run claims it."""
     archive.add("a.mp4", days=1)
