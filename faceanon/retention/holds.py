@@ -5,6 +5,8 @@ A selector is one word and a value: collection:NAME, prefix:ADDRESS, tag:WORD, n
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ from faceanon.ledger.rows import rows_of
 from faceanon.ledger.runinfo import new_run_id
 from faceanon.retention.policy import Subject, below
 
+_ASK_EVERY_S = 5.0
 WORDS = ("collection", "prefix", "tag", "name", "uri")
 
 
@@ -72,17 +75,22 @@ def active(store: Store) -> list[Hold]:
 
 
 class Holds:
-    """Holds in force, looked up again whenever asked; what was read once is not read again."""
+    """Holds in force; what was read once is not read again."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._known: list[Hold] = []
+        self._asked_s = -math.inf
 
-    def on(self, subjects: Sequence[Subject]) -> Hold | None:
-        """The oldest hold that fits an original under any of its names. Raises StoreUnavailable."""
-        return next((hold for hold in self.active() if any(hold.fits(subject) for subject in subjects)), None)
+    def on(self, subjects: Sequence[Subject], *, now: bool = True) -> Hold | None:
+        """The oldest hold that fits an original under any of its names. now: as of this moment, else of the last seconds. Raises StoreUnavailable."""
+        if now or time.monotonic() - self._asked_s > _ASK_EVERY_S:
+            self._known, self._asked_s = self.active(), time.monotonic()
+        return next((hold for hold in self._known if any(hold.fits(subject) for subject in subjects)), None)
 
     def active(self) -> list[Hold]:
+        """Oldest first."""
         names = [name for name in self._store.list(f"{EVENTS}holds/") if name.endswith(".json")]
         for name in names:
             if name not in self._rows:

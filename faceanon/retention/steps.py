@@ -44,7 +44,8 @@ class Steps:
         """A version that is there."""
         now = self.gatekeeper.clock.now()
         rule = self.gatekeeper.policies.rule(original.subjects)
-        stands = standing(rule, self.gatekeeper.holds.on(original.subjects), self._came_in(original, version, rule), now)
+        hold = self.gatekeeper.holds.on(original.subjects, now=False)  # of every original; the gate asks again
+        stands = standing(rule, hold, self._came_in(original, version, rule), now)
         past = self.history.of(original.uri, version.instance)
         step, reason = next_step(stands, rule, past, now)
         if step is Step.CANCEL:
@@ -85,7 +86,7 @@ class Steps:
         evidence = {**_evidence(gates), "cold": rule.cold}
         self._write("verified", original, version, rule, past.attempt, rule.action, "every gate opened again after the grace", evidence)
         try:
-            reason = self._removed(version, rule, str(evidence["sha256"]))
+            reason = self._removed(original, version, rule, str(evidence["sha256"]))
         except (StoreUnavailable, LeaseLost, ClockRefused):
             raise
         except StoreError as error:
@@ -94,10 +95,13 @@ class Steps:
         self._write(done, original, version, rule, past.attempt, rule.action, reason, evidence)
         return finding(original, version.instance, State(done), reason, rule, stands, did=done, now=now)
 
-    def _removed(self, version: ObjectVersion, rule: Rule, sha256: str) -> str:
+    def _removed(self, original: Original, version: ObjectVersion, rule: Rule, sha256: str) -> str:
         """Do it, and look; what happened, as a sentence. Raises StoreError where it did not."""
         shelf = self.gatekeeper.shelf
         copy = shelf.copy(version, rule.cold, cold_name(version.uri, sha256), sha256) if rule.cold else ""
+        hold = self.gatekeeper.holds.on(original.subjects)  # a copy takes its time
+        if hold is not None:
+            raise StoreError(f"hold {hold.hold_id} on {hold.selector} came at the last moment; it stays", source=version.uri)
         last = shelf.look(version)
         if last is not None and (last.word, last.size) != (version.word, version.size):
             raise StoreError("changed at the last moment; it stays", source=version.uri)
@@ -148,7 +152,7 @@ class Steps:
         """Its versions were not asked for, since nothing is to be done with it whatever they are, or could not be told."""
         rule, now = self.gatekeeper.policies.rule(original.subjects), self.gatekeeper.clock.now()
         came_in = max(k.ingested_at for k in original.known)
-        stands = standing(rule, self.gatekeeper.holds.on(original.subjects), came_in, now)
+        stands = standing(rule, self.gatekeeper.holds.on(original.subjects, now=False), came_in, now)
         removed = self._removed_before(original)
         if removed is not None:
             return removed

@@ -9,6 +9,7 @@ import pytest
 from retention_cases import POLICY, Archive, ledger_cases, policy
 
 from faceanon.archive.versions import Shelf
+from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.ledger.commit import commit_published, commit_quarantined
 from faceanon.ledger.events import append_rows, events
 from faceanon.ledger.fold import fold
@@ -338,6 +339,55 @@ def test_death_between_act_and_word(archive, monkeypatch, tmp_path, done):
     assert not there
     assert (found.state, found.reason.split(":")[0]) == (State(done), "already absent")
     assert [phase for _, phase, _ in archive.told()] == ["intent", "verified", done]
+
+
+def test_a_store_that_refuses_cancels(archive, monkeypatch):
+    """A deletion that the store forbids is written down as what it is; the next attempt begins with a new intent."""
+    archive.add("a.mp4")
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "delete", lambda self, version: (_ for _ in ()).throw(StoreError("the store refused: AccessDenied", source=version.uri)))
+        refused = archive.retain()["a.mp4"]
+    there = archive.has("a.mp4")
+    archive.retain()
+
+    assert (refused.state, refused.did, "AccessDenied" in refused.reason, there) == (State.BLOCKED, "cancelled", True, True)
+    assert [phase for _, phase, _ in archive.told()] == ["intent", "verified", "cancelled", "intent", "verified", "deleted"]
+
+
+def test_a_store_that_fails_is_tried_again(archive, monkeypatch):
+    """A passing fault is the object's own: the others go, and the next run takes it up where it was."""
+    archive.add("a.mp4")
+    archive.add("b.mp4")
+    delete = Shelf.delete
+
+    def fails(self, version):
+        if version.uri.endswith("a.mp4"):
+            raise StoreUnavailable("the store did not answer", source=version.uri)
+        delete(self, version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "delete", fails)
+        first = archive.retain()
+    second = archive.retain()
+
+    assert states(first) == {"a.mp4": "fault", "b.mp4": "deleted"}
+    assert states(second) == {"a.mp4": "deleted", "b.mp4": "deleted"}
+    assert [phase for name, phase, _ in archive.told() if name == "a.mp4"] == ["intent", "verified", "deleted"]
+
+
+def test_a_hold_at_the_last_moment_keeps(archive, monkeypatch, tmp_path):
+    """Placed while the copy to the cold place was made."""
+    archive.add("a.mp4")
+    copy = Shelf.copy
+
+    def slow(self, *words):
+        holds.place(archive.out, "name:a.mp4", case_ref="", by="legal", now=datetime.now(UTC))
+        return copy(self, *words)
+
+    monkeypatch.setattr(Shelf, "copy", slow)
+    found = archive.retain(policy(action="cold", cold=str(tmp_path / "cold")))["a.mp4"]
+
+    assert (found.did, "came at the last moment" in found.reason, archive.has("a.mp4")) == ("cancelled", True, True)
 
 
 def test_a_lost_copy_is_not_called_moved(archive, monkeypatch, tmp_path):
