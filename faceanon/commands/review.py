@@ -22,6 +22,7 @@ from faceanon.flow.driver import Progress
 from faceanon.flow.job import Context, Loader, open_keystore
 from faceanon.flow.local import LocalExecutor
 from faceanon.identity.keystore import Keystore
+from faceanon.media import guarded
 from faceanon.models.catalog import check_licences, load_models
 from faceanon.report.review_desk import Desk
 from faceanon.report.review_frames import Frames
@@ -48,13 +49,14 @@ def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
         raise UsageError("--limit takes 1 or more, --port 0 to 65535")
     here = load(arguments.settings) if arguments.settings else Settings()
     allow(here.store)
+    guarded.configure(here.run)
     out = open_store(arguments.out)
     if not out.list("ledger"):
         raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
     render = _renderer(arguments, out, here, loader)
     if arguments.render:
         return _render_now(render, _names(waiting(out)))
-    with Frames(out) as frames, make_server(arguments, out, frames, render) as server:
+    with Frames(out, here.plan) as frames, make_server(arguments, out, frames, render) as server:
         print(f"review at {server.url} (this machine only; Ctrl-C ends it)", flush=True)
         try:
             server.serve_forever()

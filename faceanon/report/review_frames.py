@@ -28,8 +28,8 @@ Opened = tuple[Path, VideoFacts, PacketIndex]
 class Frames:
     """Use it in a `with`: outputs of an object store are copied to a folder of its own while it lasts. Safe to share between threads."""
 
-    def __init__(self, out: LocalStore | S3Store) -> None:
-        self._out = out
+    def __init__(self, out: LocalStore | S3Store, plan: PlanSettings) -> None:
+        self._out, self._plan = out, plan
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="faceanon-review-")
         self._opened: OrderedDict[str, Opened] = OrderedDict()
@@ -69,7 +69,7 @@ class Frames:
     def _open(self, name: str) -> Opened:
         if name not in self._opened:
             path = self._path(name)
-            self._opened[name] = (path, *probe(path, PlanSettings()))
+            self._opened[name] = (path, *probe(path, self._plan))
             for old, _, _ in _forget(self._opened, _FILES):
                 if old.is_relative_to(self._folder.name):
                     old.unlink(missing_ok=True)

@@ -96,6 +96,26 @@ def test_a_drawn_region_is_painted_and_nothing_else_changes(job):
     assert story(str(out), open_store(str(out)), "a.mp4")["decisions"][-1]["corrections"] == [correction.correction_id]
 
 
+def test_people_of_a_collection_stay_who_they_are(tmp_path):
+    """Rendered again alone, a video's people keep their labels, known from the collection's gallery, and its other segment its bytes."""
+    settings = BLUR.with_values(identity__scope="collection")
+    (tmp_path / "in/cam").mkdir(parents=True)
+    write_clip(tmp_path / "in/cam/a.mp4", frames(lambda n: [(60, 70, 44, 0)] if n < 8 else [], 40), gop=20)
+    write_clip(tmp_path / "in/cam/b.mp4", frames(lambda n: [(90, 70, 44, 0), (150, 40, 30, 120)], 12, seed=3), gop=12)
+    out, sources, key = tmp_path / "out", [str(tmp_path / "in")], tmp_path / "key.json"
+    run_local(sources, out, key, settings)
+    shown = "FROM {} t JOIN outputs o USING (record_id) WHERE o.name = 'cam/a.mp4' AND o.state = 'current'"
+    labels, first = f"SELECT DISTINCT label {shown.format('tracks')} AND label <> ''", f"SELECT out_sha256 {shown.format('segments')} AND segment_no = 0"
+    before = rows(out, labels), rows(out, first)
+    video = rows(out, "SELECT video_id FROM videos WHERE name = 'cam/a.mp4'")[0]["video_id"]
+    corrections.add(open_store(str(out)), Correction(video, FIRST, STOP, BOX), name="cam/a.mp4", reviewer="ana")
+
+    summary = run_local(sources, out, key, settings)
+
+    assert (summary["published"], summary["unchanged"], len(before[0])) == (1, 1, 1)
+    assert (rows(out, labels), rows(out, first)) == before
+
+
 def test_the_same_region_twice_is_one_correction(job):
     """Who draws what is drawn already asks for nothing, and the first word stands."""
     out, _, _ = job

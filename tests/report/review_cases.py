@@ -71,7 +71,7 @@ def served(out: Path, key_file: Path | None, reviewer: str = "ana") -> Iterator[
     words = {"out": str(out), "port": 0, "reviewer": reviewer, "limit": 50, "render": False, "key_file": key_file, "work": None, "settings": None}
     arguments, store = argparse.Namespace(**words), open_store(str(out))
     render = review._renderer(arguments, store, Settings(), fake_models) if key_file else None
-    with Frames(store) as held, review.make_server(arguments, store, held, render) as server:
+    with Frames(store, BLUR.plan) as held, review.make_server(arguments, store, held, render) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

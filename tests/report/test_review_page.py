@@ -16,6 +16,8 @@ from faceanon.flow.proof import prove
 from faceanon.ledger.events import events
 from faceanon.ledger.query import query
 
+expect.set_options(timeout=30_000)
+
 
 @pytest.fixture
 def out(reviewed_home, tmp_path) -> Path:
@@ -51,7 +53,7 @@ def test_a_missed_face_is_drawn_and_gone_after_rendering(reviewed_home, out):
         assert tab.eval_on_selector("#picture", "image => image.naturalWidth") == 192
         tab.wait_for_selector("#overlay rect.own", state="attached")
         tab.keyboard.press("b")
-        assert tab.locator("#overlay rect").count() == 0
+        expect(tab.locator("#overlay rect")).to_have_count(0)
         tab.keyboard.press("b")
         tab.keyboard.press("ArrowRight")
         shown(tab, middle + 1)
@@ -61,7 +63,7 @@ def test_a_missed_face_is_drawn_and_gone_after_rendering(reviewed_home, out):
         tab.keyboard.press("a")  # its only place: the video passes, the next one comes
         expect(tab.locator("#said")).to_contain_text("pale.mp4 passed")
         assert tab.inner_text("#title") == "mirror.mp4"
-        assert tab.is_disabled("#render")
+        expect(tab.locator("#render")).to_be_disabled()
 
         tab.fill("#scrub", str(FIRST + 2))
         shown(tab, FIRST + 2)
@@ -77,12 +79,12 @@ def test_a_missed_face_is_drawn_and_gone_after_rendering(reviewed_home, out):
             tab.screenshot(path=f"{folder}/review.png", full_page=True)
         tab.click("#save")
         tab.wait_for_selector("#overlay rect.drawn", state="attached")
-        assert "1 video waits" in tab.inner_text("#waiting")
+        expect(tab.locator("#waiting")).to_have_text("1 video waits to be rendered")
 
         tab.click("#render")
         tab.wait_for_selector("body[data-job='done'][data-ready='2']", timeout=60_000)
-        assert tab.inner_text("#job") == "rendered"
-        assert tab.inner_text("#waiting") == "nothing waits to be rendered"
+        expect(tab.locator("#job")).to_have_text("rendered")
+        expect(tab.locator("#waiting")).to_have_text("nothing waits to be rendered")
         tab.locator("#list button", has_text="repaired").first.click()
         shown(tab, (FIRST + STOP - 1) // 2)
         tab.wait_for_selector("#overlay rect.own", state="attached")

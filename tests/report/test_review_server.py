@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from review_cases import FIRST, MISSED, STOP, copy_of, served
+from review_cases import BLUR, FIRST, MISSED, STOP, copy_of, served
 from support.fake_archive import fake_models
 
 from faceanon.archive.store import open_store
@@ -326,7 +326,7 @@ def test_outputs_of_an_object_store_are_copied_and_removed(reviewed_home):
         taken.append(name)
         store.download(name, path)
 
-    with Frames(SimpleNamespace(download=download)) as frames:
+    with Frames(SimpleNamespace(download=download), BLUR.plan) as frames:
         pictures = [frames.jpeg(name, number) for name in names for number in (0, 1, 12)]
         folder = Path(frames._folder.name)
         with pytest.raises(IndexError):
