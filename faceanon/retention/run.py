@@ -96,6 +96,8 @@ class Retention:
 
     def _isolated(self, original: Original, instance: str, work: Callable[[], Finding]) -> list[Finding]:
         try:
+            if self.steps.lease is not None:
+                self.steps.lease.ensure()  # reading takes its time, too
             return [work()]
         except (LeaseLost, ClockRefused):
             raise
