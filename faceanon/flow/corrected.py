@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 
+from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceItem
 from faceanon.core.settings import Settings, from_table
@@ -33,12 +35,24 @@ def waiting(out: Store) -> tuple[Again, ...]:
     """By settings and keys, names sorted. A video that has another source by now waits no longer: its corrections were about other bytes."""
     found: dict[str, dict] = {}
     for video, ids in known_ids(out).items():
-        record = _newest(out, name_of(out, video, ids[0]))
+        record = _newest(out, _name(out, video, ids))
         if record is not None and record["video_id"] == video and not set(ids) <= set(record.get("corrections", ())):
             found[record["name"]] = record
     ordered = sorted(found.values(), key=lambda r: (r["run"]["settings_json"], r["keystore_id"], r["name"]))
     jobs = groupby(ordered, key=lambda r: (r["run"]["settings_json"], r["keystore_id"]))
     return tuple(Again(tuple(_item(record) for record in some), settings, keys) for (settings, keys), some in jobs)
+
+
+def _name(out: Store, video: str, ids: Sequence[str]) -> str:
+    """"" where no correction of the video can be read: verifying names them, and a job refuses the video."""
+    for correction in ids:
+        try:
+            return name_of(out, video, correction)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            continue
+    return ""
 
 
 def _newest(out: Store, name: str) -> dict | None:

@@ -54,8 +54,12 @@ def corrections_of(store: Store, video_id: str) -> tuple[Correction, ...]:
 
 
 def name_of(store: Store, video_id: str, correction: str) -> str:
-    """The name that the video had when the correction was made."""
-    return str(json.loads(store.read(_path(video_id, correction)))["name"])
+    """The name that the video had when the correction was made. Raises StoreError."""
+    path = _path(video_id, correction)
+    try:
+        return str(json.loads(store.read(path))["name"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"is not a correction: {error}", source=store.uri(path)) from error
 
 
 def _path(video_id: str, correction: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from faceanon.archive.store import LocalStore, S3Store
-from faceanon.core.errors import FaceanonError
+from faceanon.core.errors import FaceanonError, StoreError, StoreUnavailable
 from faceanon.core.ids import digest
 from faceanon.core.records import Correction
 from faceanon.ledger import corrections
@@ -184,7 +184,13 @@ class Desk:
         self._said[video.output_id] = decision
 
     def _corrections(self, video: Video) -> list[dict[str, Any]]:
-        return [_region(correction) for correction in corrections.corrections_of(self._out, video.video_id)]
+        """To be shown; where one was altered none are, and the job says so."""
+        try:
+            return [_region(correction) for correction in corrections.corrections_of(self._out, video.video_id)]
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return []
 
     def _shown(self, video: Video) -> dict[str, Any]:
         own = {word: value for word, value in asdict(video).items() if word not in ("object", "video_id")}

@@ -148,16 +148,21 @@ def test_an_altered_correction_is_not_taken(job):
     path = out / "ledger/corrections" / correction.video_id / f"{correction.correction_id}.json"
     content = path.read_text()
     path.write_text(content.replace("100", "101"))
+    (path.parent / f"{'0' * 32}.json").write_text("no JSON")
     assert path.read_text() != content
     view = (out / "videos/a.mp4").read_bytes()
 
     summary = run_local(sources, out, key, BLUR)
 
     assert [q["name"] for q in summary["quarantined"]] == ["a.mp4"]
-    assert "was changed" in summary["quarantined"][0]["reason"]
+    assert "is not a correction" in summary["quarantined"][0]["reason"]
     assert (out / "videos/a.mp4").read_bytes() == view
-    with pytest.raises(StoreError, match="was changed"):
+    with pytest.raises(StoreError, match="is not a correction"):
         corrections.corrections_of(open_store(str(out)), correction.video_id)
+    assert [item.name for job in waiting(open_store(str(out))) for item in job.items] == ["a.mp4"]
+    (problem,) = prove(open_store(str(out))).problems
+    assert (problem.kind, "is not a correction" in problem.reason) == ("correction", True)
+    (path.parent / f"{'0' * 32}.json").unlink()
     (problem,) = prove(open_store(str(out))).problems
     assert (problem.kind, "was changed" in problem.reason) == ("correction", True)
 
