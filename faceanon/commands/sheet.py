@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 
 from faceanon.core.picture import Image
-from faceanon.media.guarded import sample_pictures
+from faceanon.core.settings import PlanSettings
+from faceanon.media.guarded import probe, read_pictures
 
 GAP_PX = 4
 
 
-def before_after(pairs: Sequence[tuple[Path, Path]], out: Path, *, moments: int = 6, tile_width_px: int = 320, every_s: float = 0.25) -> Path:
+def before_after(pairs: Sequence[tuple[Path, Path]], out: Path, *, moments: int = 6, tile_width_px: int = 320) -> Path:
     """One PNG: for each (source, output) a row of `moments` source frames above the same frames of the output. Raises SourceError."""
-    rows = [_strip(path, moments, tile_width_px, every_s) for pair in pairs for path in pair]
+    rows = [_strip(path, moments, tile_width_px) for pair in pairs for path in pair]
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP_PX if number % 2 == 0 else 4 * GAP_PX), (0, width - row.shape[1]), (0, 0)), constant_values=255) for number, row in enumerate(rows)]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -25,11 +26,13 @@ def before_after(pairs: Sequence[tuple[Path, Path]], out: Path, *, moments: int 
     return out
 
 
-def _strip(path: Path, moments: int, tile_width_px: int, every_s: float) -> Image:
-    """Evenly spaced frames of one video, side by side."""
-    frames = [_tile(picture.bgr(tile_width_px), tile_width_px) for picture in sample_pictures(path, None, every_s)]
-    chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(moments, len(frames)))]
-    return np.concatenate([np.pad(tile, ((0, 0), (0, GAP_PX), (0, 0)), constant_values=255) for tile in chosen], axis=1)
+def _strip(path: Path, moments: int, tile_width_px: int) -> Image:
+    """Evenly spaced frames of one video, side by side: of two videos of as many frames, the same ones."""
+    facts, _ = probe(path, PlanSettings())
+    count = facts.num_frames_from_content
+    wanted = {round(number) for number in np.linspace(0, count - 1, min(moments, count))}
+    tiles = [_tile(picture.bgr(tile_width_px), tile_width_px) for picture in read_pictures(path, facts, None, writable=False) if picture.index in wanted]
+    return np.concatenate([np.pad(tile, ((0, 0), (0, GAP_PX), (0, 0)), constant_values=255) for tile in tiles], axis=1)
 
 
 def _tile(image: Image, width_px: int) -> Image:
