@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,17 @@ class _Watched:
 
     def demux(self, *streams: Any) -> Iterator[av.Packet]:
         plan, step = self._plan, _step
-        for number, packet in enumerate(self._container.demux(*streams)):
+        for number, packet in enumerate(_of_known_streams(self._container.demux(*streams))):
             step()
             if plan is not None and (packet.size > plan.max_packet_bytes or number >= plan.max_packets):
                 _refuse_packet(number, packet.size, plan, self._path)
             yield packet
+
+
+def _of_known_streams(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    """Where a container has grown streams on its way, PyAV fails over them once all that were there at its start are flushed."""
+    with suppress(IndexError):
+        yield from packets
 
 
 def _refuse_packet(number: int, size: int, plan: PlanSettings, path: Path) -> None:

@@ -27,6 +27,7 @@ FOUND = {
     508: "pictures of no size",
     844: "pictures of no size",
     3919: "a Segment's mark with nothing behind it",
+    6809: "a stream that appears on the way",
 }
 
 
