@@ -20,7 +20,7 @@ from faceanon.core.ports import FaceEmbedder
 from faceanon.render.view import view
 
 _BEYOND_DOUBT = 0.08  # distance over the embedder's own limit: compared less often
-_NEAR = 0.01  # likewise: obscured below
+_NEAR, _NEAR_AT_FIRST = 0.005, 0.03  # likewise: obscured below; the most that is asked of few looks
 _SPREAD = 0.18  # of one face around its mean, over the frames of a clip; median of 22 clips .18, most .27
 _ORIGINALS_AT = 2, 4  # the first comparisons, and every so many after, look at the original too
 _VIEW = 0.5  # share of the face box added on each side
@@ -61,8 +61,9 @@ class Check:
         new.append(self._embed(picture, face, points))
         self._apart.setdefault(track, []).append(float(np.linalg.norm(new[-1] - originals[-1])))
         distance = min(float(np.mean(self._apart[track])), float(np.linalg.norm(np.mean(new, axis=0) - np.mean(originals, axis=0))))
-        limit = math.hypot(self._embedder.same_person_distance + _NEAR, _SPREAD / math.sqrt(len(new)), _SPREAD / math.sqrt(len(originals)))
-        if distance < limit:
+        same = self._embedder.same_person_distance
+        limit = math.hypot(same + _NEAR, _SPREAD / math.sqrt(len(new)), _SPREAD / math.sqrt(len(originals)))
+        if distance < min(limit, same + _NEAR_AT_FIRST):
             self._near.add(track)
         return distance
 
