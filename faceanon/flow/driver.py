@@ -129,7 +129,9 @@ def _run(context: Context, executor: Executor, work: Work, progress: Progress) -
         _fold(context, tally, behind)
     summary = _summary(context, tally, work.skipped, time.monotonic() - began)
     write_summary(context.out, context.spec.run.run_id, summary, context.spec.run)
-    summary["evidence"] = evidence.follow(context)
+    with _counted(tally, "ledger"):
+        summary["evidence"] = evidence.follow(context)
+    summary["cpu_seconds"]["ledger"] = round(tally.cpu_s["ledger"], 3)
     if "problem" in summary["evidence"]:
         summary["exit_code"] = 1
     others.clear(context, [wanted.item.name for wanted in work.new])
