@@ -39,4 +39,4 @@ def _json(value: Any) -> str:
 
 
 def _file(name: str) -> str:
-    return (resources.files("faceanon.report") / "page" / name).read_text(encoding="utf-8")
+    return (resources.files("faceanon.report") / "static" / name).read_text(encoding="utf-8")

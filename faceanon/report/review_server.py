@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         desk = self.server.desk
         if path in _FILES:
             name, kind = _FILES[path]
-            self._send(200, (resources.files("faceanon.report") / "page" / name).read_bytes(), f"{kind}; charset=utf-8")
+            self._send(200, (resources.files("faceanon.report") / "static" / name).read_bytes(), f"{kind}; charset=utf-8")
         elif path == "state":
             self._send_json(desk.state())
         elif path == "places":
