@@ -18,6 +18,7 @@ from faceanon.core.geometry import clip, empty_boxes, non_maximum
 from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
+from faceanon.models.openvino_net import compiled
 
 _SIDE_PX, _CELL_PX = 192, 4
 _TILE_PX = 256
@@ -39,9 +40,8 @@ class BlazeFace:
 
         self._threshold = threshold
         core = openvino.Core()
-        options = {"INFERENCE_NUM_THREADS": models.threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
         folder = weights.folder_of(["blazeface"])
-        self._net = core.compile_model(core.read_model(folder / registry.weight("blazeface").file_name), "CPU", options)
+        self._net = compiled(core, core.read_model(folder / registry.weight("blazeface").file_name), models.threads)
 
     def detect(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         height, width = image.shape[:2]

@@ -18,6 +18,7 @@ from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
 from faceanon.models.crops import shrink_warp
+from faceanon.models.openvino_net import compiled
 
 SIDE_PX = 192
 _MARGIN = 1.5
@@ -39,9 +40,7 @@ class TfliteMesh:
         registry.require("face_mesh", models.licences)
         folder = weights.folder_of(["face_mesh"])
         core = openvino.Core()
-        # Pinning would put every process of a machine on the same core; f32 keeps a CPU with bfloat16 from using it.
-        options = {"INFERENCE_NUM_THREADS": models.threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
-        self._net = core.compile_model(core.read_model(folder / registry.weight("face_mesh").file_name), "CPU", options)
+        self._net = compiled(core, core.read_model(folder / registry.weight("face_mesh").file_name), models.threads)
 
     def fit(self, image: Image, points: NDArray[np.float32], box: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """mesh (468, 3) float32 px of `image`, z in the same scale and smaller towards the camera, and a score 0..1."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as op
 
 from faceanon.core.picture import Image
+from faceanon.models.openvino_net import compiled
 
 STYLE = 512  # numbers in z and in w
 LEVELS = 8  # resolutions, each with a style of its own
@@ -31,8 +32,7 @@ class StyleGan:
 
     def __init__(self, mapping_xml: Path, mapping_bin: Path, synthesis_xml: Path, synthesis_bin: Path, *, threads: int = 1) -> None:
         self._core = ov.Core()
-        # pinning would put every process of a machine on the same core; f32 keeps a CPU with bfloat16 from using it
-        self._options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+        self._threads = threads
         self._mapping = self._compile(self._read(mapping_xml, mapping_bin))
         self._synthesis = self._compile(_by_level(self._read(synthesis_xml, synthesis_bin)))
 
@@ -51,7 +51,7 @@ class StyleGan:
         return self._core.read_model(model=xml.read_bytes(), weights=weights.read_bytes())
 
     def _compile(self, model: ov.Model) -> ov.CompiledModel:
-        return self._core.compile_model(model, "CPU", self._options)
+        return compiled(self._core, model, self._threads)
 
 
 def _by_level(model: ov.Model) -> ov.Model:
