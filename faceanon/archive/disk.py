@@ -83,6 +83,10 @@ class LocalStore:
         top = self._path(prefix.rstrip("/")) if prefix else Path(self.root)
         return sorted(self._walk(top))
 
+    def holds(self, prefix: str) -> bool:
+        """Whether anything lies below a prefix; that costs no more where much does."""
+        return next(self._walk(self._path(prefix.rstrip("/"))), None) is not None
+
     def entries(self, prefix: str) -> list[Entry]:
         """What lies below a prefix, by name; what vanishes meanwhile is left out."""
         found = []

@@ -114,6 +114,10 @@ class S3Store:
     def list(self, prefix: str) -> list[str]:
         return [entry.name for entry in self.entries(prefix)]
 
+    def holds(self, prefix: str) -> bool:
+        """Whether anything lies below a prefix, folder markers left out: one request."""
+        return any(not entry["Key"].endswith("/") for entry in self._first(f"{self._key(prefix.rstrip('/'))}/", 2).get("Contents", ()))
+
     def entries(self, prefix: str) -> list[Entry]:
         """What lies below a prefix, by name, with sizes and times as the store tells them."""
         top = self._key(prefix.rstrip("/")) if prefix else parse(self.root).object_path
@@ -123,9 +127,7 @@ class S3Store:
 
     def clock_s(self) -> float:
         """The store's time, in seconds since 1970, to the second. Raises StoreError where it does not say."""
-        top = parse(self.root)
-        answer = patiently(lambda fs: fs.call_s3("list_objects_v2", Bucket=top.bucket, Prefix=f"{top.path}/".lstrip("/"), MaxKeys=1), self.root)
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        date = self._first(f"{parse(self.root).object_path}/", 1)["ResponseMetadata"]["HTTPHeaders"].get("date")
         if not date:
             raise StoreError("does not say what time it is", source=self.root)
         return email.utils.parsedate_to_datetime(date).timestamp()
@@ -168,6 +170,11 @@ class S3Store:
 
     def _key(self, name: str) -> str:
         return f"{parse(self.root).object_path}/{check_name(name)}"
+
+    def _first(self, top: str, count: int) -> dict[str, Any]:
+        """The store's answer about the first objects below `bucket/prefix/`."""
+        bucket, _, prefix = top.partition("/")
+        return patiently(lambda fs: fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=count), self.root)
 
     def _info(self, name: str) -> dict[str, Any]:
         return patiently(lambda fs: fs.info(self._key(name)), self.uri(name))

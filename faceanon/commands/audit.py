@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 from faceanon.archive.scratch import Scratch
-from faceanon.archive.store import LocalStore, S3Store, allow, open_store
+from faceanon.archive.store import LocalStore, S3Store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.commands.sealing import fold_and_sign
 from faceanon.core.errors import UsageError
 from faceanon.core.ports import FaceDetector
-from faceanon.core.settings import Settings, load
+from faceanon.core.settings import Settings
 from faceanon.flow.audit import AUDITORS, Audited, audit, auditor_of, queue, record_of
 from faceanon.media import guarded
 from faceanon.models.detectors import make_detector
@@ -46,12 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, maker: Maker = make_detector) -> int:
-    settings = load(arguments.settings) if arguments.settings else Settings()
-    allow(settings.store)
+    settings = settings_of(arguments.settings)
     guarded.configure(settings.run)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    out = open_out(arguments.out)
     audited, refused = _audited(arguments, settings, out, maker)
     if refused and not audited:
         raise UsageError(f"nothing could be audited: {refused[0]}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pyarrow.dataset as ds
 
 from faceanon.archive import uri as uris
-from faceanon.archive.store import LocalStore, S3Store, allow, open_store
+from faceanon.archive.store import LocalStore, S3Store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
 from faceanon.ledger.delta import column
 from faceanon.ledger.story import Story, names_of, story
 
@@ -19,14 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", metavar="URI", help="an output or a source")
     parser.add_argument("--run", dest="run_id", metavar="ID", help="everything that a run published")
     parser.add_argument("--format", choices=("prov-json", "openlineage"), default="prov-json", help="openlineage: an event a line")
-    parser.add_argument("--settings", metavar="FILE.toml", help="of the job: where the stores are")
+    parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="of the job: where the stores are")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    allow((load(arguments.settings) if arguments.settings else Settings()).store)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    settings_of(arguments.settings)
+    out = open_out(arguments.out)
     if bool(arguments.video) == bool(arguments.run_id):
         raise UsageError("say what: --video URI or --run ID")
     stories = _of_video(out, arguments.video) if arguments.video else _of_run(out, arguments.run_id)

@@ -6,9 +6,10 @@ import argparse
 import getpass
 from pathlib import Path
 
-from faceanon.archive.store import allow, open_store
+from faceanon.archive.store import open_store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
+from faceanon.core.settings import Settings
 from faceanon.flow.evidence import Notary
 from faceanon.flow.job import open_keystore
 from faceanon.flow.keys import destroy, doomed
@@ -28,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = load(arguments.settings) if arguments.settings else Settings()
-    allow(settings.store)
+    settings = settings_of(arguments.settings)
     keystore = open_keystore(str(arguments.key_file.absolute()) if arguments.key_file else "", create=False)
     if arguments.action == "show":
         _show(settings, keystore)
@@ -47,9 +47,7 @@ def _show(settings: Settings, keystore: Keystore) -> None:
 
 
 def _destroy(arguments: argparse.Namespace, settings: Settings, keystore: Keystore) -> int:
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    out = open_out(arguments.out)
     work = open_store(arguments.work or out.uri(".work"))
     what = doomed(out, work, keystore, arguments.scope)
     went = f"the key {what.key_ref} of scope {what.scope}, {len(what.gallery)} objects of its gallery, {len(what.half_made)} half-made videos"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from faceanon.archive.store import open_store
+from faceanon.commands.opened import open_out
 from faceanon.core.errors import UsageError
 from faceanon.ledger.query import format_table, query, to_parquet
 from faceanon.ledger.questions import QUESTIONS, parameters
@@ -22,9 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    store = open_store(arguments.out)
-    if not store.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    store = open_out(arguments.out)
     if arguments.list:
         print("\n".join(f"{q.name:<16}{q.asks}{''.join(f' (--with {word}=...)' for word, _ in q.words)}" for q in QUESTIONS.values()))
         return 0

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faceanon.archive.store import allow, open_store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
 from faceanon.flow.proof import prove
 from faceanon.report import gather, page, pictures
 
@@ -28,10 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.videos < 1 or arguments.sheets < 0:
         raise UsageError("--videos takes 1 or more, --sheets 0 or more")
-    allow((load(arguments.settings) if arguments.settings else Settings()).store)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    settings_of(arguments.settings)
+    out = open_out(arguments.out)
     ask = gather.asker(out.root)
     overview = gather.overview(ask, arguments.videos)
     overview |= {"out": out.root, "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "proof": _proof(out, arguments.verify)}

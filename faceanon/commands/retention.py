@@ -16,12 +16,12 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from faceanon.archive import uri as uris
-from faceanon.archive.store import LocalStore, S3Store, allow, open_store
+from faceanon.archive.store import LocalStore, S3Store
 from faceanon.archive.versions import Shelf
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.commands.sealing import fold_and_sign
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings
-from faceanon.core.settings import load as load_settings
 from faceanon.flow.host import is_dead, this_process
 from faceanon.ledger.fold import fold
 from faceanon.ledger.runinfo import new_run_id
@@ -63,11 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = load_settings(arguments.settings) if arguments.settings else Settings()
-    allow(settings.store)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    settings = settings_of(arguments.settings)
+    out = open_out(arguments.out)
     if arguments.action in ("hold", "release"):
         return _hold(arguments, out)
     if arguments.policy is None:

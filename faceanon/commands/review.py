@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faceanon.archive.sources import Resolved
-from faceanon.archive.store import LocalStore, S3Store, allow, open_store, version_of
+from faceanon.archive.store import LocalStore, S3Store, open_store, version_of
 from faceanon.commands.anonymize import prepared
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.commands.progress import make_progress
 from faceanon.core.errors import KeystoreUnavailable, SourceError, UsageError
 from faceanon.core.records import SourceItem
-from faceanon.core.settings import Settings, load
+from faceanon.core.settings import Settings
 from faceanon.flow import driver
 from faceanon.flow.corrected import Again, waiting
 from faceanon.flow.driver import Progress
@@ -47,12 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, loader: Loader = load_models) -> int:
     if arguments.limit < 1 or not 0 <= arguments.port < 1 << 16:
         raise UsageError("--limit takes 1 or more, --port 0 to 65535")
-    here = load(arguments.settings) if arguments.settings else Settings()
-    allow(here.store)
+    here = settings_of(arguments.settings)
     guarded.configure(here.run)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    out = open_out(arguments.out)
     render = _renderer(arguments, out, here, loader)
     if arguments.render:
         return _render_now(render, _names(waiting(out)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from faceanon.archive import uri as uris
-from faceanon.archive.store import LocalStore, S3Store, allow, open_store
+from faceanon.archive.store import LocalStore, S3Store, open_store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
 from faceanon.ledger.story import OBJECTS, VIEWS, Story, names_of, story
 
 
@@ -17,16 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="a file below OUT/videos/ or OUT/objects/, or with --output a source")
     parser.add_argument("--output", metavar="OUT", help="where the job wrote; a URI below OUT needs none")
     parser.add_argument("--proof", action="store_true", help="also where each decision stands in the evidence log, and the hashes from there to a signed root")
-    parser.add_argument("--settings", metavar="FILE.toml", help="of the job: where the stores are")
+    parser.add_argument("--settings", type=Path, metavar="FILE.toml", help="of the job: where the stores are")
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    allow((load(arguments.settings) if arguments.settings else Settings()).store)
+    settings_of(arguments.settings)
     asked = str(uris.parse(arguments.uri))
-    out = open_store(arguments.output) if arguments.output else _out_of(asked)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=out.root)
+    out = open_out(arguments.output) if arguments.output else _out_of(asked)
     names = names_of(out.root, out, asked)
     if not names:
         raise UsageError("is neither an output nor a source that this ledger knows", source=arguments.uri)
@@ -41,7 +40,7 @@ def _out_of(asked: str) -> LocalStore | S3Store:
         place = asked.rfind(f"/{folder}")
         while place > 0:
             out = open_store(asked[:place])
-            if out.list("ledger"):
+            if out.holds("ledger"):
                 return out
             place = asked.rfind(f"/{folder}", 0, place)
     raise UsageError("lies below no OUT; for a source say which one with --output OUT", source=asked)

@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from faceanon.archive.store import allow, open_store
+from faceanon.archive.store import open_store
+from faceanon.commands.opened import open_out, settings_of
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
 from faceanon.flow.proof import Note, Proof, prove
 from faceanon.ledger.evidence_note import PublicKey, parse_note, public_key
 
@@ -25,11 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = load(arguments.settings) if arguments.settings else Settings()
-    allow(settings.store)
-    out = open_store(arguments.out)
-    if not out.list("ledger"):
-        raise UsageError("holds no ledger: it is not where a job wrote", source=arguments.out)
+    settings = settings_of(arguments.settings)
+    out = open_out(arguments.out)
     mirror = arguments.mirror or settings.evidence.mirror
     keys = [_key(text) for text in arguments.key]
     notes = [_note(path) for path in arguments.checkpoint]

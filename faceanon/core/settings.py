@@ -209,13 +209,17 @@ def detectors_used(settings_json: str) -> frozenset[str]:
 
 def load(path: Path) -> Settings:
     """Settings from a TOML file; what it leaves out keeps its default. Raises SettingsError naming file, section and key."""
+    return from_table(read_toml(path), source=str(path))
+
+
+def read_toml(path: Path) -> dict:
+    """Raises SettingsError where there is no such file, or it is not TOML."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot be read: {error.strerror}", source=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"is not TOML: {error}", source=str(path)) from error
-    return from_table(table, source=str(path))
 
 
 def from_table(table: dict, *, base: Settings | None = None, source: str = "") -> Settings:

@@ -217,7 +217,7 @@ def _record(plan: VideoPlan, context: Context) -> dict[str, Any]:
     cuts = np.array([s.first_frame for s in plan.segments[1:]], np.int32)
     analysis = VideoAnalysis(plan.video_id, plan.facts.num_frames_from_content, NoDetections.empty(), NoSamples.empty(), cuts, np.full(len(cuts), 0.5, np.float32))
     regions = VideoRegions(plan.video_id, (Identity(0, "p-0", "c", None, tuple(t.track_no for t in tracks)),), tracks, RegionTable.empty())
-    staged = tuple(StagedSegment(plan.video_id, s.segment_no, False, "faces", "s3://work/file.nut", "0" * 64, 20_000_000, s.num_frames) for s in plan.segments)
+    staged = tuple(StagedSegment(plan.video_id, s.segment_no, False, "faces", "s3://bucket/file.nut", "0" * 64, 20_000_000, s.num_frames) for s in plan.segments)
     output = OutputFacts("0" * 64, plan.facts.size_bytes, "h264", "mp4", plan.facts.num_frames_from_content, "copied", "none", (), (), 0, len(staged))
     verified = judge(plan, output, (), (), VIDEO_S, FakeDetector("centerface"), 0)
     times, models = np.arange(plan.facts.num_frames_from_content), model_rows(context.settings)

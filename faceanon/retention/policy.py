@@ -18,7 +18,6 @@ ambiguity keeps. There is no default: an original that no policy fits stays, and
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -28,6 +27,7 @@ from typing import Any, NoReturn
 from faceanon.archive import uri as uris
 from faceanon.core.errors import FaceanonError, SettingsError
 from faceanon.core.ids import digest
+from faceanon.core.settings import read_toml
 
 ACTIONS = ("keep", "cold", "delete")  # the most protective first
 _SELECTORS = ("collection", "prefix", "tag")
@@ -132,13 +132,7 @@ def below(uri: str, prefix: str) -> bool:
 
 def load(path: Path) -> Policies:
     """Raises SettingsError naming file and key."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot be read: {error.strerror}", source=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"is not TOML: {error}", source=str(path)) from error
-    return from_table(table, str(path))
+    return from_table(read_toml(path), str(path))
 
 
 def from_table(table: dict[str, Any], source: str = "") -> Policies:

@@ -113,6 +113,19 @@ def test_missing_objects(store, tmp_path):
     assert store.list("no") == []
 
 
+def test_a_store_knows_whether_anything_lies_below_a_prefix(store):
+    """One object below is enough; a neighbour whose name begins alike is not below, and nothing is where nothing was written."""
+    assert not store.holds("ledger")
+
+    store.create("ledger-old/a.json", b"x")
+    assert not store.holds("ledger")
+
+    store.create("ledger/records/a.json", b"x")
+    assert store.holds("ledger")
+    assert store.holds("ledger/records/")
+    assert not store.holds("ledger/runs")
+
+
 def test_list_is_sorted_and_bounded_by_folders(store):
     """Names below a prefix, sorted; a prefix is a folder, not the start of a word."""
     for name in ("b/2", "b/1", "b/deep/3", "bb/4", "a", "b/ünï code+%20.mp4"):
