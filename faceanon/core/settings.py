@@ -26,7 +26,7 @@ def _setting(default, note: str, choices: tuple = ()):
 
 SCHEMES = frozenset({"abfs", "adl", "az", "gcs", "gs", "hdfs", "memory", "oci", "oss"})  # object stores; never http, never a chain, never this machine's files
 _ENDPOINT = re.compile(r"(https?://[A-Za-z0-9.\-]+(:\d+)?/?)?")
-_ASIDE = ("run", "store", "ledger", "evidence")  # sections that never change a published byte
+ASIDE = ("run", "store", "ledger", "evidence")  # sections that never change a published byte
 DETECTORS = ("centerface", "mtcnn", "yunet")  # in the order in which they are taken as auditors
 
 
@@ -172,7 +172,7 @@ class Settings:
 
     def digest(self) -> str:
         """64 hex digits over every section that can change a published byte: settings of equal digest give equal output."""
-        aside = {*_ASIDE} if self.c2pa.sign else {*_ASIDE, "c2pa"}
+        aside = {*ASIDE} if self.c2pa.sign else {*ASIDE, "c2pa"}
         return digest("settings", json.dumps({k: v for k, v in dataclasses.asdict(self).items() if k not in aside}, sort_keys=True))
 
     def with_values(self, **values: object) -> Settings:

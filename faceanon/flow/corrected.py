@@ -10,11 +10,9 @@ from itertools import groupby
 from faceanon.core.errors import StoreError, StoreUnavailable
 from faceanon.core.ports import Store
 from faceanon.core.records import SourceItem
-from faceanon.core.settings import Settings, from_table
+from faceanon.core.settings import ASIDE, Settings, from_table
 from faceanon.ledger.commit import log_of, read_record
 from faceanon.ledger.corrections import known_ids, name_of
-
-ASIDE = ("run", "store", "ledger", "evidence")  # sections that belong to where a job runs, not to what it makes
 
 
 @dataclass(frozen=True)
