@@ -20,11 +20,10 @@ _SOFTEST_PX = 2.0
 
 
 def relight(
-    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32], shading: float = 1.0
+    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32]
 ) -> tuple[Image, NDArray[np.float32]]:
     """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; wet (h, w) is 1 on eyes and teeth, which have no
     colour of skin to be changed; mouth_gain (h, w) multiplies the lightness.
-    shading 0..1: how much of the frame's shading is taken over; its mean light always is.
 
     Also gives how like skin the old picture is, (h, w) float32 0..1, for the mask.
     """
@@ -38,7 +37,7 @@ def relight(
     light = local_means(few_old, trusted, LIGHT_REACH * face_px * k)
     mean_old, mean_new = weighted_mean(few_old, trusted), weighted_mean(few_new, weight)
     level = mean_old[0] / max(float(mean_new[0]), 1.0)
-    gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) ** shading * level
+    gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) * level
     colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
     vivid = _vividness(few_old, few_new, trusted, weight)
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
