@@ -35,6 +35,7 @@ JOBS = {
     "samples": "make the sample archive of synthetic people",
     "demo": "the sample archive, the job on it, and a picture of before and after",
     "evaluate": "measure detection, shots or coverage against known truth, and new faces against their originals",
+    "compare": "what several engines make of one video or image, side by side, in step and with sound",
     "bench": "CPU time by stage for one clip, beside plain decoding and encoding",
 }
 

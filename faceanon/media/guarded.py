@@ -128,6 +128,16 @@ def stitch(source: Path, facts: VideoFacts, segments: Sequence[Segment], staged:
     return written
 
 
+def add_sound(source: Path, film: Path, out: Path, first_pts_s: float) -> list[str]:
+    """As stitch, in a folder of its own."""
+    with _folder_beside(out) as folder:
+        made = folder / out.name
+        asked = {"film": os.path.abspath(film), "out": str(made), "first_pts_s": first_pts_s}
+        refused = _asked("add_sound", source, asked, lambda value, _: [str(codec) for codec in value["refused"]], readable=[film], folder=folder, patient=True)
+        made.replace(out)
+    return refused
+
+
 @contextmanager
 def _folder_beside(out: Path) -> Iterator[Path]:
     folder = Path(os.path.abspath(out.with_name(out.name + ".making")))

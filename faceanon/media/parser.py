@@ -35,6 +35,7 @@ from faceanon.media.glance import glance
 from faceanon.media.joined import copied_digest
 from faceanon.media.probe import probe
 from faceanon.media.ring import BATCH, Ring, slot_layout
+from faceanon.media.sound import add_sound
 from faceanon.media.stitch import stitch
 
 GRANT = struct.Struct(f"<{BATCH}I")  # the numbers of slots that may be written
@@ -164,6 +165,10 @@ def _stitch(_: Parser, asked: dict[str, Any]) -> Answer:
     return to_json(facts), ()
 
 
+def _add_sound(_: Parser, asked: dict[str, Any]) -> Answer:
+    return {"refused": add_sound(Path(asked["path"]), Path(asked["film"]), Path(asked["out"]), asked["first_pts_s"])}, ()
+
+
 _TASKS: dict[str, Callable[[Parser, dict[str, Any]], Answer]] = {
     "probe": _probe,
     "glance": _glance,
@@ -175,6 +180,7 @@ _TASKS: dict[str, Callable[[Parser, dict[str, Any]], Answer]] = {
     "copied_digest": _copied_digest,
     "describe": _describe,
     "stitch": _stitch,
+    "add_sound": _add_sound,
 }
 
 
