@@ -52,6 +52,25 @@ class FaceAttributes(Protocol):
         ...
 
 
+class FaceInpainter(Protocol):
+    """Paints faces that it has never seen into holes."""
+
+    name: str
+    side_px: int
+
+    def hole(self) -> NDArray[np.float32]:
+        """(S, S) float32: 1 where a crop is painted anew."""
+        ...
+
+    def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(N, S, S, 3) uint8 BGR with a new face each.
+
+        crops (N, S, S, 3) uint8 BGR, cut by core.facecrop.to_crop; what they show inside the hole is never read. meshes (N, 468, 2) px of
+        the crops: pose and expression. codes (N, 128): whose face, as a dlib embedding.
+        """
+        ...
+
+
 class PersonSegmenter(Protocol):
     """Separates people from what stands before or behind them."""
 
