@@ -9,7 +9,7 @@ video's frames from 0 in order of display.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from fractions import Fraction
 
@@ -129,15 +129,30 @@ class PacketIndex:
 
     is_clean_start: a keyframe before which no later packet's frame is shown and which depends on nothing earlier, so that packets
     can be cut there. trustworthy: False where packets have no usable pts; then the video is one segment and frames are numbered as they decode.
+    leading: frames shown before a keyframe that are decoded after it, at keyframes where packets can be cut; -1 at all other frames.
     """
 
     pts: NDArray[np.int64]  # (F,)
     is_keyframe: NDArray[np.bool_]  # (F,)
     is_clean_start: NDArray[np.bool_]  # (F,)
     trustworthy: bool = True
+    leading: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (F,); (0,): not known
 
     def __post_init__(self) -> None:
         _check_columns(self, len(self.pts), ("is_keyframe", "is_clean_start"))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A keyframe where packets can be cut: those from it on stand without those before, but for the frames that are shown before it.
+
+    from_frame, from_pts: the first frame shown of all that are decoded from the keyframe on; the keyframe itself, unless the GOP is open.
+    """
+
+    frame: int
+    pts: int
+    from_frame: int
+    from_pts: int
 
 
 @dataclass(frozen=True)
@@ -151,6 +166,7 @@ class Segment:
     num_frames: int
     copyable: bool  # both ends are clean: its packets can stand beside re-encoded ones
     not_copyable_because: str = ""
+    cuts: tuple[Cut, ...] = ()  # in order, its two ends among them where packets can be cut there
 
     @property
     def stop_frame(self) -> int:
@@ -331,6 +347,9 @@ class Persona:
     attempt: int = 0  # how many candidates were refused before
 
 
+Code = tuple[float, ...]  # float32 values, a point in the space of an embedder: tells an engine that paints from numbers which face. Biometric-like, as FaceSamples
+
+
 @dataclass(frozen=True)
 class Identity:
     """One person of a scope. `label` is a keyed pseudonym of cluster_id."""
@@ -340,6 +359,7 @@ class Identity:
     cluster_id: str
     persona: Persona | None  # None: never shown large enough to need a face
     tracks: tuple[int, ...]  # track numbers in this video
+    code: Code | None = field(default=None, repr=False)  # None: likewise, or the engine paints from a persona
 
 
 class Method(IntEnum):
@@ -439,8 +459,20 @@ class TrackPaint:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Some frames of a segment, all copied or all encoded. size: of its part of the segment's file; of the packets' payloads where copied, and sha256 theirs."""
+
+    span: Span
+    first_frame: int
+    num_frames: int
+    copied: bool
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class StagedSegment:
-    """One segment, done: either a file of encoded packets aside, or the promise that the source's packets are copied."""
+    """One segment, done: a file of encoded packets aside, the promise that the source's packets are copied, or both, piece by piece."""
 
     video_id: str
     segment_no: int
@@ -454,6 +486,11 @@ class StagedSegment:
     decode_errors: int = 0
     cpu_seconds: float = 0.0
     attempt: int = 0
+    pieces: tuple[Piece, ...] = ()  # in order, where some of its GOPs are copied and some encoded; encoded ones follow one another in the file
+
+    @property
+    def copied_frames(self) -> int:
+        return self.num_frames if self.copied else sum(piece.num_frames for piece in self.pieces if piece.copied)
 
 
 # ----------------------------------------------------------------------------------------------------------------- verify
@@ -500,6 +537,7 @@ class OutputFacts:
     copied_segments: int
     encoded_segments: int
     c2pa_manifest_sha256: str = ""  # of the content credentials in it; "" for none
+    copied_frames: int = 0
 
 
 @dataclass(frozen=True)

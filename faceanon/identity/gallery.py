@@ -7,7 +7,7 @@ to their name and sealed under the scope's salt: destroying that makes them unre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from faceanon.core.errors import AlreadyExists, StoreUnavailable
 from faceanon.core.ids import digest
 from faceanon.core.ports import Store
-from faceanon.core.records import Persona
+from faceanon.core.records import Code, Persona
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.packing import pack, unpack
 from faceanon.identity.people import Cluster, KnownPerson
@@ -88,16 +88,18 @@ def forget(store: Store, keystore: Keystore, scope: str) -> None:
     store.delete_tree(_folder(keystore, scope))
 
 
-def remember(cluster: Cluster, label: str, persona: Persona | None) -> KnownPerson:
-    """A cluster as a known person: a new one, or its known person with new tracks added. Names and faces that were given stay."""
+def remember(cluster: Cluster, label: str, persona: Persona | None, codes: Mapping[str, Code] | None = None) -> KnownPerson:
+    """A cluster as a known person: a new one, or its known person with new tracks and codes added. Names, faces and codes that were given stay."""
     known = cluster.known
     if known is None:
-        return KnownPerson(cluster.cluster_id, label, persona, cluster.embedding, cluster.weight, cluster.spread, len(cluster.tracks), cluster.members)
+        tracks = len(cluster.tracks)
+        return KnownPerson(cluster.cluster_id, label, persona, cluster.embedding, cluster.weight, cluster.spread, tracks, cluster.members, dict(codes or {}))
+    persona, codes = known.persona or persona, {**(codes or {}), **known.codes}
     if cluster.members <= known.members:
-        return known if known.persona is not None or persona is None else replace(known, persona=persona)
+        return known if (persona, codes) == (known.persona, known.codes) else replace(known, persona=persona, codes=codes)
     embedding, weight, spread = _add(known, cluster)
     members = known.members | cluster.members
-    return replace(known, persona=known.persona or persona, embedding=embedding, weight=weight, spread=spread, count=len(members), members=members)
+    return replace(known, persona=persona, embedding=embedding, weight=weight, spread=spread, count=len(members), members=members, codes=codes)
 
 
 def _add(known: KnownPerson, cluster: Cluster):
@@ -126,7 +128,7 @@ def _last_whole(number: int) -> int:
 
 
 def _pack(people: list[KnownPerson]) -> bytes:
-    rows = [[p.cluster_id, p.label, persona_row(p.persona), p.weight, p.spread, p.count, sorted(p.members)] for p in people]
+    rows = [[p.cluster_id, p.label, persona_row(p.persona), p.weight, p.spread, p.count, sorted(p.members), *_codes_row(p)] for p in people]
     vectors = [p.embedding for p in people if p.embedding is not None]
     seen = np.array([p.embedding is not None for p in people], bool)
     return pack({"people": rows}, {"seen": seen, "embedding": np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32)})
@@ -137,4 +139,13 @@ def _unpack(data: bytes) -> list[KnownPerson]:
     vectors = iter(arrays["embedding"])
     embeddings = [next(vectors) if seen else None for seen in arrays["seen"]]
     rows = zip(header["people"], embeddings, strict=True)
-    return [KnownPerson(row[0], row[1], persona_of(row[2]), embedding, row[3], row[4], row[5], frozenset(row[6])) for row, embedding in rows]
+    return [KnownPerson(*row[:2], persona_of(row[2]), embedding, *row[3:6], frozenset(row[6]), _codes_of(row[7:])) for row, embedding in rows]
+
+
+def _codes_row(person: KnownPerson) -> list:
+    """Nothing for somebody without codes: such a gallery is as it was before there were any."""
+    return [{kind: list(person.codes[kind]) for kind in sorted(person.codes)}] if person.codes else []
+
+
+def _codes_of(row: list) -> dict[str, Code]:
+    return {kind: tuple(code) for kind, code in row[0].items()} if row else {}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.records import Persona
+from faceanon.core.records import Code, Persona
 
 
 @dataclass(frozen=True, eq=False)  # holds an array; the record itself is meant
 class KnownPerson:
-    """A person of a scope's gallery. Neither id, label nor persona ever changes; the mean moves as sightings are added."""
+    """A person of a scope's gallery. Neither id, label, persona nor a code ever changes; the mean moves as sightings are added."""
 
     cluster_id: str
     label: str
@@ -22,6 +23,7 @@ class KnownPerson:
     spread: float  # mean squared distance of its tracks to the mean
     count: int  # tracks
     members: frozenset[str] = frozenset()  # cluster ids of its tracks: these stay this person's, whatever is found later
+    codes: Mapping[str, Code] = field(default_factory=dict, repr=False)  # by kind, see flow.link: what each engine that paints from numbers was told
 
 
 @dataclass(frozen=True, eq=False)  # holds an array; the record itself is meant

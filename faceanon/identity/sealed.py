@@ -126,8 +126,10 @@ def _below(prefix: str, arrays: dict[str, NDArray]) -> dict[str, NDArray]:
 
 def _identity_row(identity: Identity) -> dict[str, Any]:
     row = _scalars(identity, ("identity_no", "label", "cluster_id"))
-    return {**row, "persona": persona_row(identity.persona), "tracks": [int(track) for track in identity.tracks]}
+    code = {} if identity.code is None else {"code": list(identity.code)}
+    return {**row, "persona": persona_row(identity.persona), "tracks": [int(track) for track in identity.tracks], **code}
 
 
 def _identity(row: dict[str, Any]) -> Identity:
-    return Identity(row["identity_no"], row["label"], row["cluster_id"], persona_of(row["persona"]), tuple(row["tracks"]))
+    code = tuple(row["code"]) if "code" in row else None
+    return Identity(row["identity_no"], row["label"], row["cluster_id"], persona_of(row["persona"]), tuple(row["tracks"]), code)
