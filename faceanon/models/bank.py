@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.picture import Image
-from faceanon.core.ports import FaceAttributes, FaceMesh
+from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
 from faceanon.core.settings import ModelSettings
 from faceanon.models import people, styles
 from faceanon.models.bank_seen import DROPPED, SEEN
@@ -37,19 +37,20 @@ RIDGE, RIDGE_TRAITS = 10.0, 30.0
 Rows = NDArray[np.float32]
 
 
-def build(gan: StyleGan, mesh: FaceMesh, reader: FaceAttributes, scratch: Path) -> Bank:
+def build(gan: StyleGan, mesh: FaceMesh, reader: FaceAttributes, embedder: FaceEmbedder, scratch: Path) -> Bank:
     """The whole way; drawn seeds are kept in `scratch` and not drawn again."""
     mean = gan.map(np.stack([styles.noise(seed) for seed in range(MEAN_OF)])).mean(0)
     seeds = np.arange(SAMPLES)
     offsets = offsets_of(gan, mean, seeds)
     drawn = [_drawn(gan.synthesize, offset[None] + mean, mesh, reader, scratch / f"raw_{seed:05d}") for seed, offset in zip(seeds, offsets, strict=True)]
     controls, rest = _ridge(offsets, np.stack([control_measures(one["mesh"]) for one in drawn]), RIDGE)
-    empty = Bank(np.zeros(0, np.int64), nothing := np.zeros(0, np.float32), nothing, nothing, mean, controls, rest)
+    empty = Bank(np.zeros(0, np.int64), nothing := np.zeros(0, np.float32), nothing, nothing, nothing, mean, controls, rest)
     short = shortlist(gan, mean, offsets, _traits(drawn))
     faces = [_neutral(gan, empty, mesh, reader, int(seed), scratch) for seed in short]
     keep = [row for row, face in enumerate(faces) if _is_usable(face) and int(short[row]) not in DROPPED]
     write_sheets(scratch, [(int(short[row]), scratch / f"face_{short[row]:05d}.png") for row in keep])
-    return _bank(empty, short[keep], [faces[row] for row in keep])
+    looks = [_look(embedder, scratch / f"face_{short[row]:05d}.png", faces[row]["mesh"]) for row in keep]
+    return _bank(empty, short[keep], [faces[row] for row in keep], looks)
 
 
 def control_measures(mesh: Rows) -> Rows:
@@ -153,13 +154,18 @@ def _is_usable(face: dict[str, NDArray]) -> bool:
     return bool(abs(yaw) < 0.25 and opening < 0.05 and face["look"][1] >= LEAST_AGE and lit)
 
 
-def _bank(empty: Bank, seeds: NDArray[np.int64], faces: Sequence[dict[str, NDArray]]) -> Bank:
-    look = np.stack([face["look"] for face in faces]).astype(np.float32)  # (B, 5)
-    return Bank(seeds.astype(np.int64), look[:, 0], look[:, 1], look[:, 2:5], empty.mean, empty.controls, empty.rest)
+def _look(embedder: FaceEmbedder, picture: Path, mesh: Rows) -> Rows:
+    return embedder.embed(cv2.imread(str(picture)), people.five_points(mesh), people.box_of(mesh))
+
+
+def _bank(empty: Bank, seeds: NDArray[np.int64], faces: Sequence[dict[str, NDArray]], looks: Sequence[Rows]) -> Bank:
+    traits = np.stack([face["look"] for face in faces]).astype(np.float32)  # (B, 5)
+    return Bank(seeds.astype(np.int64), traits[:, 0], traits[:, 1], traits[:, 2:5], np.stack(looks).astype(np.float16), empty.mean, empty.controls, empty.rest)
 
 
 def main() -> None:
     from faceanon.models.attributes import FaceReader
+    from faceanon.models.embedders import DlibEmbedder
     from faceanon.models.mesh import TfliteMesh
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -167,7 +173,7 @@ def main() -> None:
     scratch = parser.parse_args().scratch
     scratch.mkdir(parents=True, exist_ok=True)
     settings = ModelSettings()
-    bank = build(people.generator(settings), TfliteMesh(settings), FaceReader(settings), scratch)
+    bank = build(people.generator(settings), TfliteMesh(settings), FaceReader(settings), DlibEmbedder(settings), scratch)
     np.savez(Path(__file__).with_name("people_bank.npz"), **vars(bank))
     print(f"{bank.size} people, {np.mean(bank.female >= 0.5):.0%} women, ages {bank.age.min():.0f} to {bank.age.max():.0f}")
 

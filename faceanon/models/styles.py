@@ -34,6 +34,7 @@ class Bank:
     female: NDArray[np.float32]  # (B,) 0..1 apparent
     age: NDArray[np.float32]  # (B,) apparent years
     skin: NDArray[np.float32]  # (B, 3) CIE L*, a*, b* of the cheeks
+    embedding: NDArray[np.float16]  # (B, D) as the default embedder sees them, looking into the camera
     mean: NDArray[np.float32]  # (STYLE,) mean style
     controls: NDArray[np.float32]  # (5, STYLE) measure = controls @ offset + rest
     rest: NDArray[np.float32]  # (5,) the measures of the mean person

@@ -21,20 +21,21 @@ class MadeUpBank:
     female: np.ndarray
     age: np.ndarray
     skin: np.ndarray
+    embedding: np.ndarray
+
+
+POINTS = np.random.default_rng(3).normal(0, 0.1, (200, 128))
 
 
 @pytest.fixture(scope="module")
 def bank() -> MadeUpBank:
     noise = np.random.default_rng(7)
     skin = noise.uniform((35, 5, 8), (85, 20, 25), (200, 3))
-    return MadeUpBank(np.tile([0.05, 0.95], 100).astype(np.float32), noise.uniform(18, 80, 200).astype(np.float32), skin.astype(np.float32))
+    return MadeUpBank(np.tile([0.05, 0.95], 100).astype(np.float32), noise.uniform(18, 80, 200).astype(np.float32), skin.astype(np.float32), POINTS)
 
 
 def keyed(key: str):
     return lambda label, n: int.from_bytes(hashlib.sha256(f"{key}/{label}/{n}".encode()).digest()[:8], "big")
-
-
-POINTS = np.random.default_rng(3).normal(0, 0.1, (200, 128))
 
 
 def looks(persona: Persona) -> np.ndarray:
@@ -87,21 +88,44 @@ def test_nothing_known_still_gets_a_face(bank):
 def test_order_of_needs_does_not_matter(order):
     """The same people get the same faces in whatever order they are named."""
     noise = np.random.default_rng(1)
-    small = MadeUpBank(noise.uniform(0, 1, 60), noise.uniform(18, 70, 60), noise.uniform(20, 80, (60, 3)))
+    small = MadeUpBank(noise.uniform(0, 1, 60), noise.uniform(18, 70, 60), noise.uniform(20, 80, (60, 3)), POINTS[:60])
     people = crowd(12)
     group = [frozenset(n.label for n in people)]
 
     assert choose_personas(people, small, looks, keyed("k"), together=group) == choose_personas([people[i] for i in order], small, looks, keyed("k"), together=group)
 
 
-def test_a_near_face_is_refused_and_counted(bank):
-    """A candidate too much like the original is passed over, and the persona says how many were."""
+def test_a_near_face_is_refused(bank):
+    """A candidate too much like the original is passed over."""
     plain = choose_personas([need("a")], bank, looks, keyed("k"))["a"]
     chosen = choose_personas([need("a", looks(plain))], bank, looks, keyed("k"))["a"]
 
-    assert plain.attempt == 0
-    assert 0 < chosen.attempt < ATTEMPTS
     assert np.linalg.norm(looks(chosen) - looks(plain)) >= FAR_FROM_ORIGINAL
+
+
+def test_a_face_that_must_be_near_is_not_drawn(bank):
+    """Of an original who looks like many people of the bank, only candidates that promise to be far are drawn: nearly always the first is taken."""
+    drawn = []
+    for person in range(20):
+        original = (0.6 * POINTS[person] + 0.8 * POINTS[person + 2]).astype(np.float32)
+        choose_personas([need(f"{person}", original)], bank, lambda p: (drawn.append(p), looks(p))[1], keyed("k"))
+
+    assert len(drawn) <= 24
+
+
+def test_a_wrong_guess_is_refused_and_counted(bank):
+    """Where drawn candidates turn out to be the original after all, the next ones are drawn, and the persona says how many were refused."""
+    refused = []
+
+    def embedding_of(persona: Persona) -> np.ndarray:
+        if len(refused) < 3:
+            refused.append(persona)
+        return np.zeros(128, np.float32) if persona in refused else looks(persona)
+
+    chosen = choose_personas([need("a", np.zeros(128, np.float32))], bank, embedding_of, keyed("k"))["a"]
+
+    assert chosen.attempt == 3
+    assert chosen not in refused
 
 
 def test_the_last_resort_is_said(bank):

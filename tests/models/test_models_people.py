@@ -8,6 +8,7 @@ import pytest
 from faceanon.core.errors import LicenceRefused
 from faceanon.core.records import Persona
 from faceanon.core.settings import ModelSettings
+from faceanon.identity.persona import predicted
 from faceanon.models import people, styles
 from faceanon.models.bank_seen import DROPPED, SEEN
 from faceanon.models.people import SyntheticPeople
@@ -155,3 +156,15 @@ def test_same_persona_same_bytes(crowd):
 def test_other_people_look_different(crowd, woman):
     """A woman and a man of the bank are two people to the embedder."""
     assert np.linalg.norm(crowd.embedding(somebody(crowd.bank, MAN)) - woman.embedding) > 0.6
+
+
+def test_the_bank_knows_what_its_people_look_like(crowd):
+    """A stored embedding is that of the drawn person, and a mixture lies about where its two people say."""
+    row, other = 5, 250
+    drawn = crowd.embedding(Persona(row, row, 0.0))
+    mixed = crowd.embedding(Persona(row, other, 0.4))
+    guess = predicted([Persona(row, other, 0.4)], crowd.bank)[0]
+    people = crowd.bank.embedding.astype(np.float32)
+
+    assert np.linalg.norm(people[row] - drawn) < 0.1
+    assert np.abs(np.linalg.norm(people - mixed, axis=1) - np.linalg.norm(people - guess, axis=1)).mean() < 0.08
