@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceanon.core.records import Persona
-from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, PersonaNeed, choose_personas, fitting
+from faceanon.identity.persona import FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, PersonaNeed, choose_personas, fitting
 
 NAN = float("nan")
 

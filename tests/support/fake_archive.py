@@ -70,7 +70,12 @@ def write_archive(folder: Path) -> Path:
 def fake_models(settings: Settings, *, need):
     """What catalog.load_models gives, made of fakes."""
     people = fakes.FakePeople()
-    people.bank = SimpleNamespace(female=np.linspace(0, 1, 40, dtype=np.float32), age=np.full(40, 35, np.float32), skin=np.full((40, 3), 50, np.float32))
+    people.bank = SimpleNamespace(
+        female=np.linspace(0, 1, 40, dtype=np.float32),
+        age=np.full(40, 35, np.float32),
+        skin=np.full((40, 3), 50, np.float32),
+        embedding=np.zeros((40, fakes.FakeEmbedder.dimensions), np.float32),
+    )
     people.embedding = lambda persona: people.portrait(persona).embedding
     return SimpleNamespace(
         detector=fakes.FakeDetector("yunet"),
