@@ -27,6 +27,9 @@ def _setting(default, note: str, choices: tuple = ()):
 SCHEMES = frozenset({"abfs", "adl", "az", "gcs", "gs", "hdfs", "memory", "oci", "oss"})  # object stores; never http, never a chain, never this machine's files
 _ENDPOINT = re.compile(r"(https?://[A-Za-z0-9.\-]+(:\d+)?/?)?")
 ASIDE = ("run", "store", "ledger", "evidence")  # sections that never change a published byte
+ENGINES = ("swap", "blur", "pixelate", "fill", "deepprivacy", "cleanir")
+VARIANTS = {"deepprivacy": ("best", "keypoints", "paper"), "cleanir": ("best", "vae")}
+INPAINTING = tuple(VARIANTS)  # paint from a code, into a hole
 DETECTORS = ("centerface", "mtcnn", "yunet")  # in the order in which they are taken as auditors
 
 
@@ -76,7 +79,12 @@ class IdentitySettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    engine: str = _setting("swap", "what is painted over a face", ("swap", "blur", "pixelate", "fill"))
+    engine: str = _setting("swap", "what is painted over a face", ENGINES)
+    variant: str = _setting("best", "net of deepprivacy (keypoints, paper) or cleanir (vae); the others are baselines", ("best", "keypoints", "paper", "vae"))
+    weights: str = _setting("", "file of weights for deepprivacy or cleanir, ours or of the published layouts; for cleanir's, the folder of encoder.h5 and decoder.h5")
+    weights_sha256: str = _setting("", "digest that the weights must have; worked out when a run starts")
+    mask: str = _setting("face", "what of the painted crop is shown; box is the whole square, as the original systems show it", ("face", "box"))
+    angle_degrees: float = _setting(135.0, "how far cleanir turns a person's code; from 90 down people are recognised, 180 could be turned back without the key")
     min_face_px: int = _setting(24, "narrower faces are obscured, not swapped")
     beta: float = _setting(0.7, "how far the face's shape moves to the synthetic person's, 0..1")
     min_mesh_score: float = _setting(0.5, "mesh fits below this are obscured")
@@ -269,6 +277,9 @@ def _check(settings: Settings, source: str) -> None:
         (0 <= settings.encode.quality <= 51, "encode.quality must be 0 to 51"),
         (settings.encode.threads >= 1, "encode.threads must be 1 or more"),
         (settings.render.strength >= 1, "render.strength must be 1 or more"),
+        (100 <= settings.render.angle_degrees <= 170, "render.angle_degrees must be 100 to 170: less hides nobody, and nearer to 180 the key hides nothing"),
+        (settings.render.variant in VARIANTS.get(settings.render.engine, ("best",)), f"render.variant {settings.render.variant} is not one of {settings.render.engine}"),
+        (not settings.render.weights or settings.render.engine in INPAINTING, f"render.weights are for {' and '.join(INPAINTING)}"),
         (settings.verify.every_s > 0, "verify.every_s must be above 0"),
         (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
         (settings.verify.auditor not in detectors, f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
