@@ -84,7 +84,7 @@ class RenderSettings:
     weights: str = _setting("", "file of weights for deepprivacy or cleanir, ours or of the published layouts; for cleanir's, the folder of encoder.h5 and decoder.h5")
     weights_sha256: str = _setting("", "digest that the weights must have; worked out when a run starts")
     mask: str = _setting("face", "what of the painted crop is shown; box is the whole square, as the original systems show it", ("face", "box"))
-    angle_degrees: float = _setting(135.0, "how far cleanir turns a person's code; from 90 down people are recognised, 180 could be turned back without the key")
+    angle_degrees: float = _setting(120.0, "how far cleanir turns a person's code; from 90 down people are recognised, 180 could be turned back without the key")
     min_face_px: int = _setting(24, "narrower faces are obscured, not swapped")
     beta: float = _setting(0.7, "how far the face's shape moves to the synthetic person's, 0..1")
     min_mesh_score: float = _setting(0.5, "mesh fits below this are obscured")
