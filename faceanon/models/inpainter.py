@@ -1,0 +1,99 @@
+"""The inpainting net at work: crops with a hole, meshes and identity codes in, crops with a new face out. The weights come with the package.
+
+Deterministic: each face is painted on its own, so what it becomes does not depend on its neighbours; f32, a set number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faceanon.core import facecrop
+from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.settings import ModelSettings
+from faceanon.models import registry, sketch
+from faceanon.models.inpaint_net import Generator
+
+
+class Inpainter:
+    """Fulfils core.ports.FaceInpainter. Raises LicenceRefused, or WeightsUnavailable where `path` holds no weights of this kind."""
+
+    side_px = facecrop.SIDE_PX
+
+    def __init__(self, models: ModelSettings, conditioning: str = "sketch", path: Path | None = None) -> None:
+        self.name = f"inpaint_{conditioning}"
+        self._conditioning = conditioning
+        if path is None:
+            registry.require(self.name, models.licences)
+            with as_file(files("faceanon.models") / "trained" / f"{self.name}.safetensors") as own:
+                self._net = load_generator(own, conditioning)
+        else:
+            self._net = load_generator(path, conditioning)
+        torch.set_num_threads(models.threads)
+        self._hole = torch.from_numpy(self.hole())[None, None]
+
+    def hole(self) -> NDArray[np.float32]:
+        return facecrop.hole(self.side_px)
+
+    @torch.inference_mode()
+    def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        painted = np.array(crops, np.uint8)
+        inside = self.hole() > 0
+        for image, mesh, code in zip(painted, meshes, codes, strict=True):
+            picture = torch.where(self._hole > 0, 0.0, to_tensor(image[None]))
+            new = self._net(picture, self._hole, *conditions([mesh], self.side_px, self._conditioning), torch.from_numpy(np.array(code[None], np.float32)))
+            image[inside] = _to_image(new)[inside]
+        return painted
+
+
+def to_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """(N, 3, S, S) float32 -1..1 of (N, S, S, 3) uint8, laid out channels last."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def conditions(meshes: Sequence[NDArray[np.float32]], side_px: int, conditioning: str) -> tuple[Tensor, Tensor]:
+    """planes (N, P, S, S) and maps (N, K, S/4, S/4), 0..1, for meshes (468, 2) px of crops of side_px."""
+    if conditioning == "keypoints":
+        return torch.zeros(len(meshes), 0, side_px, side_px), torch.from_numpy(np.stack([sketch.heatmaps(sketch.keypoints(m), side_px) for m in meshes]))
+    planes = np.stack([sketch.sketch(m, side_px) for m in meshes])
+    maps = np.stack([sketch.heatmaps(sketch.landmarks(m), side_px) for m in meshes])
+    return torch.from_numpy(planes).float().div_(255), torch.from_numpy(maps)
+
+
+def _to_image(new: Tensor) -> NDArray[np.uint8]:
+    """(S, S, 3) uint8 BGR of (1, 3, S, S)."""
+    return np.asarray(((new[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), np.uint8)
+
+
+def save_generator(net: Generator, path: Path, conditioning: str) -> None:
+    """Half precision; what is not a weight (the codes' mean and scale) stays as exact as it is."""
+    buffers = dict(net.named_buffers())
+    tensors = {name: (value if name in buffers else value.half()).contiguous() for name, value in net.state_dict().items()}
+    aside = path.with_suffix(".part")
+    save_file(tensors, aside, metadata={"conditioning": conditioning})
+    aside.replace(path)
+
+
+def load_generator(path: Path, conditioning: str) -> Generator:
+    """In f32, ready to paint. Raises WeightsUnavailable where the file is missing or made for another net."""
+    if not path.exists():
+        raise WeightsUnavailable(f"no weights at {path}")
+    with safe_open(path, "pt") as file:
+        made_for = (file.metadata() or {}).get("conditioning", "?")
+        if made_for != conditioning:
+            raise WeightsUnavailable(f"{path} holds weights for {made_for!r}, not {conditioning!r}")
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+    net = Generator(conditioning)
+    wrong = [f"{name} {tuple(v.shape)}" for name, v in net.state_dict().items() if name not in state or state[name].shape != v.shape]
+    if wrong or len(state) != len(net.state_dict()):
+        raise WeightsUnavailable(f"{path} does not fit the net: {', '.join(wrong[:8])}")
+    net.load_state_dict(state)
+    return net.to(memory_format=torch.channels_last).eval().requires_grad_(False)

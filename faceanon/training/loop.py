@@ -1,0 +1,227 @@
+"""The training of an inpainting net: resumable, the same for the same seed, faces and number of ranks; on one core or many.
+
+A folder holds state.pt (nets, optimisers, step; never shipped), inpaint_<conditioning>.safetensors (the averaged generator, half precision), losses.jsonl
+and sheet_<step>.png. Phases follow each other: small crops first, then large ones with the same weights and a discriminator that starts anew.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributed as ranks
+
+from faceanon.core import facecrop
+from faceanon.models.inpaint_net import Discriminator, Generator, Student
+from faceanon.models.inpainter import load_generator, save_generator
+from faceanon.training import batches, losses, sheets
+from faceanon.training.batches import Batch
+from faceanon.training.faces import Faces
+from faceanon.training.losses import Weights
+from faceanon.training.student import statistics
+
+BETAS = (0.5, 0.99)
+_RAMP = 100  # steps over which a rate rises
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps at one size of crop."""
+
+    side_px: int
+    steps: int
+    batch: int  # of one rank
+    rate: float = 7e-4
+    rate_judge: float = 4e-4
+    plain_steps: int = 250  # by px alone, before anybody judges
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training is."""
+
+    phases: tuple[Phase, ...]
+    conditioning: str = "sketch"
+    seed: int = 1
+    average: float = 0.998  # share of the averaged weights that stays, a step
+    composites: float = 0.5  # share of a batch
+    bf16: bool = False
+    save_every: int = 200
+    log_every: int = 20
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def at(self, step: int) -> tuple[int, Phase, int]:
+        """The number of the phase of a step, the phase, and the step within it."""
+        for number, phase in enumerate(self.phases):
+            if step < phase.steps:
+                return number, phase, step
+            step -= phase.steps
+        raise IndexError(step)
+
+
+def growing(steps: int, *, small: float = 0.5, batch: int = 16) -> tuple[Phase, ...]:
+    """64 px for a share of the steps, then 128 px: the recipe that was found to work."""
+    few = round(small * steps)
+    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 4e-4, 50, Weights(adversarial=0.4, identity=0.5))
+    return tuple(phase for phase in (Phase(64, few, batch), late) if phase.steps)
+
+
+class Training:
+    """One rank of it. `run` ends when all steps are done; called again on the same folder it goes on from the last checkpoint."""
+
+    def __init__(self, plan: Plan, faces: Faces, student: Student | None, folder: Path, start: Path | None = None) -> None:
+        self._plan, self._faces, self._student, self._folder = plan, faces, student, folder
+        self._rank, self._ranks = (ranks.get_rank(), ranks.get_world_size()) if ranks.is_initialized() else (0, 1)
+        torch.manual_seed(plan.seed)
+        self._net = load_generator(start, plan.conditioning) if start else Generator(plan.conditioning)
+        if not start:
+            mean, scale = statistics(faces)
+            self._net.code_mean.copy_(mean)
+            self._net.code_scale.copy_(scale)
+        self._net = self._net.float().to(memory_format=torch.channels_last).train()
+        for parameter in self._net.parameters():
+            parameter.requires_grad_(True)
+        self._mean = copy.deepcopy(self._net).eval().requires_grad_(False)
+        self.step = 0
+        self._begin_phase(0)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._state.exists():
+            self._load()
+
+    @property
+    def _state(self) -> Path:
+        return self._folder / "state.pt"
+
+    @property
+    def weights(self) -> Path:
+        return self._folder / f"inpaint_{self._plan.conditioning}.safetensors"
+
+    def _begin_phase(self, number: int) -> None:
+        phase = self._plan.phases[number]
+        torch.manual_seed(self._plan.seed + 1 + number)
+        self._judge = Discriminator(self._plan.conditioning).to(memory_format=torch.channels_last)
+        self._best = torch.optim.Adam(self._net.parameters(), phase.rate, BETAS)
+        self._best_judge = torch.optim.Adam(self._judge.parameters(), phase.rate_judge, BETAS)
+        self._phase = number
+
+    def run(self, on_progress: Callable[[int, int, dict[str, Any]], None]) -> None:
+        since, images = time.monotonic(), 0
+        while self.step < self._plan.steps:
+            number, phase, within = self._plan.at(self.step)
+            if number != self._phase:
+                self._begin_phase(number)
+            row = self._one(phase, within)
+            self.step += 1
+            images += phase.batch * self._ranks
+            last = self.step == self._plan.steps
+            if self._rank == 0 and (self.step % self._plan.log_every == 0 or last):
+                rate = round(images / (time.monotonic() - since), 2)
+                row = {"step": self.step, "side_px": phase.side_px, **{name: round(float(term), 4) for name, term in row.items()}, "images_s": rate}
+                with (self._folder / "losses.jsonl").open("a") as log:
+                    log.write(json.dumps(row) + "\n")
+                on_progress(self.step, self._plan.steps, row)
+            if self._rank == 0 and (self.step % self._plan.save_every == 0 or last):
+                self._save(phase)
+
+    def batch(self, phase: Phase) -> Batch:
+        """The batch of this step and rank; composites are a set share of it, where there are any."""
+        random = np.random.default_rng((self._plan.seed, self.step, self._rank))
+        few = np.flatnonzero(self._faces.composite)
+        plain = np.flatnonzero(~self._faces.composite)
+        count = round(self._plan.composites * phase.batch) if len(few) else 0
+        rows = np.concatenate([random.choice(few, count) if count else few[:0], random.choice(plain, phase.batch - count)])
+        return batches.draw(self._faces, rows, random, phase.side_px, self._plan.conditioning)
+
+    def _one(self, phase: Phase, within: int) -> dict[str, Tensor]:
+        for optimiser, rate in ((self._best, phase.rate), (self._best_judge, phase.rate_judge)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * min(1.0, (within + 1) / _RAMP) * (0.05 + 0.475 * (1 + math.cos(math.pi * within / phase.steps)))
+        batch = self.batch(phase)
+        hole = hole_of(phase.side_px)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
+            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, batch.codes).float()
+        terms = {"pixels": losses.pixels(raw, batch.pictures, losses.where(hole, batch.planes))}
+        painted = torch.where(hole > 0, raw, batch.pictures)
+        if self._student is not None and within >= phase.plain_steps // 2:
+            terms |= self._likeness(painted, batch.pictures)
+        judged = {}
+        if within >= phase.plain_steps:
+            judged["judge"] = self._teach_judge(batch, painted.detach())
+            terms |= self._judged(batch, painted)
+        total = sum((getattr(phase.weights, name) * term for name, term in terms.items()), torch.zeros(()))
+        self._update(self._net, self._best, total)
+        with torch.no_grad():
+            share = min(self._plan.average, (self.step + 1) / (self.step + 10))
+            torch._foreach_lerp_(list(self._mean.parameters()), list(self._net.parameters()), 1 - share)
+        return {name: term.detach() for name, term in (terms | judged).items()}
+
+    def _likeness(self, painted: Tensor, true: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            code, seen = self._student(losses.chips(true))
+        its_code, its_seen = self._student(losses.chips(painted))
+        return {"features": losses.matching(its_seen[:3], seen[:3]), "identity": losses.identity(its_code, code)}
+
+    def _teach_judge(self, batch: Batch, painted: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
+            true, _ = self._judge(batch.pictures, batch.planes, batch.maps)
+            false, _ = self._judge(painted, batch.planes, batch.maps)
+        loss = losses.judge(true, false)
+        self._update(self._judge, self._best_judge, loss)
+        return loss
+
+    def _judged(self, batch: Batch, painted: Tensor) -> dict[str, Tensor]:
+        self._judge.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
+            with torch.no_grad():
+                _, wanted = self._judge(batch.pictures, batch.planes, batch.maps)
+            score, seen = self._judge(painted, batch.planes, batch.maps)
+        self._judge.requires_grad_(True)
+        return {"matching": losses.matching(seen, wanted), "adversarial": -score.float().mean()}
+
+    def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._ranks > 1:
+            for parameter in net.parameters():
+                if parameter.grad is not None:
+                    ranks.all_reduce(parameter.grad)
+                    parameter.grad /= self._ranks
+        optimiser.step()
+
+    def _save(self, phase: Phase) -> None:
+        state = {
+            "step": self.step, "phase": self._phase, "plan": json.dumps(asdict(self._plan)),
+            "net": self._net.state_dict(), "mean": self._mean.state_dict(), "judge": self._judge.state_dict(),
+            "best": self._best.state_dict(), "best_judge": self._best_judge.state_dict(),
+        }  # fmt: skip
+        aside = self._state.with_suffix(".part")
+        torch.save(state, aside)
+        os.replace(aside, self._state)
+        save_generator(self._mean, self.weights, self._plan.conditioning)
+        sheets.write(self._folder / f"sheet_{self.step:06d}.png", self._mean, self._faces, phase.side_px, self._plan.conditioning)
+
+    def _load(self) -> None:
+        state = torch.load(self._state, map_location="cpu", weights_only=True)
+        self._begin_phase(state["phase"])
+        for mine, name in ((self._net, "net"), (self._mean, "mean"), (self._judge, "judge"), (self._best, "best"), (self._best_judge, "best_judge")):
+            mine.load_state_dict(state[name])
+        self.step = state["step"]
+
+
+def hole_of(side_px: int) -> Tensor:
+    """(1, 1, S, S)."""
+    return torch.from_numpy(facecrop.hole(side_px))[None, None]
