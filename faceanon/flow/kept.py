@@ -40,6 +40,11 @@ class Kept(Iterator[Picture]):
             raise StopIteration
         return self._pictures.popleft()
 
+    def until(self, first_frame: int, stop_frame: int) -> Kept:
+        """Those with first_frame <= frame < stop_frame; all before them are let go of."""
+        found = [self._pictures.popleft() for _ in range(sum(picture.index < stop_frame for picture in self._pictures))]
+        return Kept(deque(picture for picture in found if picture.index >= first_frame), self.decode_errors)
+
 
 class Keeper:
     """limit_bytes: of the pictures that are held; 0 keeps none."""

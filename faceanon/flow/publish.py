@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from faceanon.analyze.cover import REPAIR_HOLD_FRAMES, add_repairs
 from faceanon.core.errors import AlreadyExists, StoreError, StoreUnavailable, VerificationFailed
-from faceanon.core.records import Leak, OutputFacts, StagedSegment, Verified, VideoPlan, VideoRegions
+from faceanon.core.records import Leak, OutputFacts, Segment, StagedSegment, Verified, VideoPlan, VideoRegions
 from faceanon.flow import analyze, layout, redact
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
@@ -24,6 +24,8 @@ from faceanon.ledger.records import publication
 from faceanon.media.credentials import FORMATS, sign_credentials
 from faceanon.media.describe import MOST_SKIPPED, MediaSummary
 from faceanon.media.guarded import describe, sample_pictures, stitch
+from faceanon.media.mixing import as_segment
+from faceanon.media.staging import divided
 from faceanon.models.catalog import model_rows
 from faceanon.verify.leak import find_leaks
 from faceanon.verify.parity import compare
@@ -93,14 +95,29 @@ def _verified(
 
 
 def _stitched(context: Context, output_id: str, plan: VideoPlan, source: Path, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
-    files = {segment.segment_no: _fetched(context, segment) for segment in staged if not segment.copied}
+    segments, files = _laid_out(context, plan, staged)
     path = context.scratch.file(Path(plan.item.name).suffix.lower() or ".mp4")
-    output = stitch(source, plan.facts, plan.segments, files, path, context.settings.encode)
+    output = stitch(source, plan.facts, segments, files, path, context.settings.encode)
     for file in files.values():
         context.discard(file)
+    copied = sum(segment.copied for segment in staged)
+    output = replace(output, copied_segments=copied, encoded_segments=len(staged) - copied, copied_frames=sum(s.copied_frames for s in staged))
     if context.settings.c2pa.sign and output.container in FORMATS:
         return _signed(context, output_id, path, output, staged)
     return path, output
+
+
+def _laid_out(context: Context, plan: VideoPlan, staged: list[StagedSegment]) -> tuple[tuple[Segment, ...], dict[int, Path]]:
+    """What is joined, in order: segments, or their pieces, counted anew; and the files of those that are encoded."""
+    segments: list[Segment] = []
+    files: dict[int, Path] = {}
+    for segment, made in zip(plan.segments, staged, strict=True):
+        pieces = [as_segment(plan.video_id, len(segments) + n, piece) for n, piece in enumerate(made.pieces)] or [replace(segment, segment_no=len(segments))]
+        encoded = [piece.segment_no for piece in pieces if not (made.copied or (made.pieces and piece.copyable))]
+        if encoded:
+            files.update(zip(encoded, _fetched(context, made), strict=True))
+        segments += pieces
+    return tuple(segments), files
 
 
 def _signed(context: Context, output_id: str, path: Path, output: OutputFacts, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
@@ -115,12 +132,19 @@ def _signed(context: Context, output_id: str, path: Path, output: OutputFacts, s
     return signed, replace(output, sha256=redact.file_digest(signed), size=signed.stat().st_size, c2pa_manifest_sha256=manifest)
 
 
-def _fetched(context: Context, segment: StagedSegment) -> Path:
+def _fetched(context: Context, segment: StagedSegment) -> list[Path]:
+    """The file of each encoded piece, in order."""
     path = context.scratch.file(".nut")
     context.work.download(segment.file_uri.removeprefix(context.work.root.rstrip("/") + "/"), path)
     if redact.file_digest(path) != segment.sha256:
         raise VerificationFailed(f"staged segment {segment.segment_no} is not what was written")
-    return path
+    sizes = [piece.size for piece in segment.pieces if not piece.copied]
+    if len(sizes) < 2:
+        return [path]
+    parts = [context.scratch.file(".nut") for _ in sizes]
+    divided(path, sizes, parts)
+    context.discard(path)
+    return parts
 
 
 def _repaired(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegions, leaks: list[Leak], frame_pts: NDArray[np.int64]) -> VideoRegions:

@@ -1,4 +1,4 @@
-"""Step 4, per segment: paint what was decided and encode it, or promise that its packets are copied.
+"""Step 4, per segment: paint what was decided and encode it, or promise that its packets are copied; of one with faces, GOP by GOP.
 
 A staged segment is keyed by the digest of its regions, so that a repair renders again exactly those segments that it changes.
 """
@@ -14,21 +14,27 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faceanon.core.errors import AlreadyExists, SourceTruncated, SourceUnsupported, VerificationFailed
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
-from faceanon.core.records import PaintRow, RegionTable, Segment, StagedSegment, VideoPlan, VideoRegions
+from faceanon.core.ports import FaceEngine
+from faceanon.core.records import PaintRow, Piece, RegionTable, Segment, StagedSegment, TrackPaint, VideoPlan, VideoRegions
+from faceanon.core.settings import EncodeSettings
 from faceanon.flow import layout
 from faceanon.flow.job import Context
+from faceanon.flow.kept import Reader
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, cpu_spent_s, timed
 from faceanon.media.encode import SegmentWriter, can_write
 from faceanon.media.guarded import copied_digest, read_pictures
-from faceanon.media.mixing import choose_copies
+from faceanon.media.mixing import as_segment, choose_copies, divide, mixable
+from faceanon.media.staging import append
 from faceanon.render.engines import make_engine
 from faceanon.verify.painted import Kept, unpainted
 
+FACES = "faces"  # why a segment is encoded, in the ledger
 PAINT_CHECK_EVERY = 8  # frames between proofs that painted faces differ from the source
 
 
@@ -63,13 +69,23 @@ def stage(context: Context, output_id: str, plan: VideoPlan, regions: VideoRegio
 
 
 def why_encoded(plan: VideoPlan, regions: RegionTable, segment: Segment, copy_clean: bool) -> str:
-    """The reason why this segment's packets cannot be copied; "" where they are."""
-    if len(regions.between(segment.first_frame, segment.stop_frame)):
-        return "faces"
+    """The reason why packets of this segment cannot be copied, in some of its GOPs at least; "" where all are."""
+    own = regions.between(segment.first_frame, segment.stop_frame)
     if not copy_clean:
-        return "copying is off in the settings"
+        return FACES if len(own) else "copying is off in the settings"
+    if len(own):
+        refused = mixable(plan.facts)
+        in_vain = refused and any(piece.copied for piece in divide(segment, painted_frames(own, segment)))
+        return f"{FACES}; nor can what shows none be copied beside them: {refused}" if in_vain else FACES
     clean = [s.segment_no for s in plan.segments if not len(regions.between(s.first_frame, s.stop_frame))]
     return choose_copies(plan.facts, plan.segments, clean)[segment.segment_no]
+
+
+def painted_frames(own: RegionTable, segment: Segment) -> NDArray[np.bool_]:
+    """(segment.num_frames,) in which something is painted."""
+    painted = np.zeros(segment.num_frames, np.bool_)
+    painted[own.frame - segment.first_frame] = True
+    return painted
 
 
 def regions_digest(regions: RegionTable, reason: str) -> str:
@@ -88,20 +104,29 @@ def _render(
         raise SourceUnsupported(error.reason, source=plan.item.uri) from error
     began_s = cpu_spent_s()
     engine = _engine(context, regions, own, watch)
-    path = context.scratch.file(".nut")
+    source = context.segment_source(plan, segment)
+    mixes = context.settings.encode.copy_clean and not mixable(plan.facts)
+    pieces = divide(segment, painted_frames(own, segment)) if mixes else (Piece(segment.span, segment.first_frame, segment.num_frames, False),)
     kept = context.kept.take((output_id, segment.segment_no), segment.num_frames)
-    reader = kept or read_pictures(context.segment_source(plan, segment), plan.facts, segment)
-    source = watch.each("decode", reader)
-    frames = 0
-    kept = KeptFaces(own)
-    with watch.stage("encode"), SegmentWriter(path, plan.facts, context.settings.encode) as writer, watch.stage("render"):
-        for picture, paints in engine.paint(kept.watch(source), own):
-            kept.check(picture, paints)
-            with watch.stage("encode"):
-                writer.write(picture)
-            frames += 1
-    if frames != segment.num_frames:
-        raise SourceTruncated(f"segment {segment.segment_no}: {frames} frames came out of {segment.num_frames}", source=plan.item.uri)
+    path = context.scratch.file(".nut")
+    done: list[Piece] = []
+    paints: list[TrackPaint] = []
+    decode_errors = 0
+    for piece in pieces:
+        span = as_segment(plan.video_id, segment.segment_no, piece)
+        if piece.copied:
+            with watch.stage("copy"):
+                sha256, size = copied_digest(source, plan.facts, span)
+            done.append(replace(piece, sha256=sha256, size=size))
+            continue
+        pictures = kept.until(span.first_frame, span.stop_frame) if kept else read_pictures(source, plan.facts, span)
+        part = context.scratch.file(".nut")
+        _paint(pictures, engine, own, span, part, plan, context.settings.encode, watch)
+        done.append(replace(piece, size=part.stat().st_size))
+        paints += engine.summary()
+        decode_errors += pictures.decode_errors
+        append(part, path)
+        context.discard(part)
     token = f"{socket.gethostname()}-{os.getpid()}"
     name = layout.staged_file(output_id, segment.segment_no, digest, token)
     sha256, size = file_digest(path), path.stat().st_size
@@ -109,9 +134,26 @@ def _render(
     context.work.upload(path, name)
     context.discard(path)
     cpu_s = round(cpu_spent_s() - began_s, 3)
-    paints = tuple(engine.summary())
+    mixed = tuple(done) if len(done) > 1 else ()
     uri = context.work.uri(name)
-    return StagedSegment(plan.video_id, segment.segment_no, False, reason, uri, sha256, size, frames, paints, reader.decode_errors, cpu_s, context.attempt)
+    return StagedSegment(
+        plan.video_id, segment.segment_no, False, reason, uri, sha256, size, segment.num_frames, tuple(paints), decode_errors, cpu_s, context.attempt, mixed
+    )
+
+
+def _paint(pictures: Reader, engine: FaceEngine, own: RegionTable, span: Segment, path: Path, plan: VideoPlan, settings: EncodeSettings, watch: Stopwatch) -> None:
+    """The frames of `span`, painted and encoded into `path`."""
+    rows = own.between(span.first_frame, span.stop_frame)
+    faces = KeptFaces(rows)
+    frames = 0
+    with watch.stage("encode"), SegmentWriter(path, plan.facts, settings) as writer, watch.stage("render"):
+        for picture, paints in engine.paint(faces.watch(watch.each("decode", pictures)), rows):
+            faces.check(picture, paints)
+            with watch.stage("encode"):
+                writer.write(picture)
+            frames += 1
+    if frames != span.num_frames:
+        raise SourceTruncated(f"segment {span.segment_no}: {frames} frames came out of {span.num_frames}", source=plan.item.uri)
 
 
 def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: Stopwatch):

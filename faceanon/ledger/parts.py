@@ -28,6 +28,7 @@ def segments(plan: VideoPlan, staged: Sequence[StagedSegment]) -> list[dict]:
             "pts_to": spans[s.segment_no].span.stop_pts,
             "first_frame": spans[s.segment_no].first_frame,
             "frames": s.num_frames,
+            "copied_frames": s.copied_frames,
             "state": "copied" if s.copied else "encoded",
             "reason": s.reason,
             "attempt": s.attempt,

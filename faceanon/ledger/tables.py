@@ -45,6 +45,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
     "segments": {
         **_ORIGIN, "segment_no": _WHOLE, "pts_from": _WHOLE, "pts_to": _WHOLE, "first_frame": _WHOLE, "frames": _WHOLE, "state": _TEXT, "reason": _TEXT,
         "attempt": _WHOLE, "in_sha256": _TEXT, "out_sha256": _TEXT, "size": _WHOLE, "decode_errors": _WHOLE, "seconds": _REAL,
+        "copied_frames": _WHOLE,
     },
     "shots": {
         **_ORIGIN, "shot_no": _WHOLE, "first_frame": _WHOLE, "stop_frame": _WHOLE, "pts_from": _WHOLE, "pts_to": _WHOLE, "cut_score": _REAL,
@@ -61,6 +62,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "copied_segments": _WHOLE, "encoded_segments": _WHOLE, "reencode_reason": _TEXT,
         "audio_action": _TEXT, "subtitle_action": _TEXT, "metadata_stripped": _WORDS, "dropped_streams": _WORDS, "people": _WHOLE, "faces": _WHOLE,
         "model_ids": _WORDS, "committed_at": _MOMENT, "c2pa_manifest_sha256": _TEXT,
+        "copied_frames": _WHOLE,
     },
     "verdicts": {
         "verdict_id": _TEXT, **_ORIGIN, "auditor": _TEXT, "auditor_model_id": _TEXT, "frames_sampled": _WHOLE, "residual_faces": _WHOLE, "max_residual_score": _REAL,

@@ -54,7 +54,7 @@ def level() -> str:
 
 def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     def read(value: dict[str, Any], arrays: list[NDArray]) -> tuple[VideoFacts, PacketIndex]:
-        return from_json(VideoFacts, value["facts"]), PacketIndex(*arrays, bool(value["trustworthy"]))
+        return from_json(VideoFacts, value["facts"]), _index(value, arrays)
 
     check_file(path)
     return _asked("probe", path, {"plan": to_json(plan)}, read)
@@ -72,9 +72,14 @@ def opening_look(path: Path, held: Sequence[Range], plan: PlanSettings) -> Look:
 def probe_part(path: Path, plan: PlanSettings, held: Sequence[Range]) -> PartProbe:
     def read(value: dict[str, Any], arrays: list[NDArray]) -> PartProbe:
         look = _look(value["look"], path)
-        return PartProbe(look, from_json(VideoFacts, value["facts"]), PacketIndex(*arrays, bool(value["trustworthy"]))) if arrays else PartProbe(look)
+        return PartProbe(look, from_json(VideoFacts, value["facts"]), _index(value, arrays)) if arrays else PartProbe(look)
 
     return _asked("probe_part", path, {"plan": to_json(plan), "held": list(held)}, read)
+
+
+def _index(value: dict[str, Any], arrays: list[NDArray]) -> PacketIndex:
+    pts, is_keyframe, is_clean_start, leading = arrays
+    return PacketIndex(pts, is_keyframe, is_clean_start, bool(value["trustworthy"]), leading)
 
 
 def segment_ranges(path: Path, facts: VideoFacts, segment: Segment, lookahead: int) -> tuple[Range, ...]:

@@ -1,15 +1,18 @@
 """The output's video packets in order of decoding: staged segments from their files, the others copied from the source.
 
+What is a segment here may be a piece of one. A copied one starts at a keyframe; a staged one may start anywhere.
+
 H.264 and HEVC leave as Annex B without user data. Where copied packets stand beside encoded ones, each copied keyframe brings the
-parameter sets that the source keeps aside, since the encoder's were last. Of other codecs user data goes too. Payloads are otherwise
-those of the source, bit by bit.
+parameter sets that the source keeps aside, since the encoder's were last, and one of HEVC that had leading pictures says that they are
+missing. Of other codecs user data goes too. Payloads are otherwise those of the source, bit by bit.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -49,7 +52,7 @@ def copied_digest(source: Path, facts: VideoFacts, segment: Segment) -> tuple[st
                     inside = (inside or packet.pts == segment.span.start_pts) and packet.pts != segment.span.stop_pts
                     if packet.pts >= segment.span.stop_pts:
                         break
-                if inside and packet.size and not packet.is_discard:
+                if inside and packet.size and not packet.is_discard and not _is_before(packet, segment):
                     total.update(packet)
                     size += packet.size
         except faults.MediaFault as error:
@@ -73,8 +76,8 @@ def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path
     """(segment_no, packet) of the segments that are not staged, in one sequential pass."""
     if all(s.segment_no in staged for s in segments):
         return
-    starts = {s.span.start_pts: s.segment_no for s in segments}
-    current = None
+    starts = [s.span.start_pts for s in segments]
+    current: Segment | None = None
     with opened(source) as container:
         stream = main_video(container, source)
         is_gif = stream.codec_context.name == "gif"
@@ -85,13 +88,22 @@ def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path
                 if not packet.size or (is_gif and not gifs.has_image(bytes(packet))):
                     continue
                 if packet.is_keyframe:
-                    current = starts.get(packet.pts, current)
+                    before = current
+                    if packet.pts is not None and (current is not None or packet.pts == starts[0]):
+                        current = segments[max(0, bisect_right(starts, packet.pts) - 1)]
+                    if current is not before and current.segment_no not in staged and packet.pts != current.span.start_pts:
+                        raise SourceTruncated(f"segment {current.segment_no} does not start where it was planned, at pts {current.span.start_pts}", source=str(source))
                     if cleaner:
                         cleaner.notice(packet)
-                if current is not None and current not in staged and not packet.is_discard:
-                    yield current, packet
+                if current is not None and current.segment_no not in staged and not packet.is_discard and not (staged and _is_before(packet, current)):
+                    yield current.segment_no, packet
         except faults.MediaFault as error:
-            raise faults.reading(error, source, f"segment {current}") from error
+            raise faults.reading(error, source, f"segment {current.segment_no if current else None}") from error
+
+
+def _is_before(packet, segment: Segment) -> bool:
+    """True for pictures of an open GOP that are shown before its keyframe, with which the segment starts: they are encoded in the segment before."""
+    return packet.pts is not None and packet.pts < segment.span.start_pts
 
 
 @dataclass
@@ -135,15 +147,18 @@ class _Cleaner:
 
 
 def _with_ends(packets: Iterator[CodedPacket], segments: Sequence[Segment], staged: Mapping[int, Path]) -> Iterator[CodedPacket]:
-    """HEVC with an end of sequence before each switch between copied and encoded packets."""
+    """HEVC with an end of sequence before each switch between copied and encoded packets.
+
+    A CRA after one has all frames that are not yet shown thrown away (H.265, C.5.2.2): it becomes a BLA.
+    """
     pairs = pairwise(segments)
     switches = {b.span.start_pts for a, b in pairs if (a.segment_no in staged) != (b.segment_no in staged)}
     held: CodedPacket | None = None
     for packet in packets:
+        is_switch = held is not None and packet.is_keyframe and packet.pts in switches
         if held is not None:
-            ends = packet.is_keyframe and packet.pts in switches
-            yield CodedPacket(held.pts, held.is_keyframe, held.payload + nal.START + _HEVC_END_OF_SEQUENCE) if ends else held
-        held = packet
+            yield replace(held, payload=held.payload + nal.START + _HEVC_END_OF_SEQUENCE) if is_switch else held
+        held = replace(packet, payload=nal.as_broken_link(packet.payload)) if is_switch else packet
     if held is not None:
         yield held
 

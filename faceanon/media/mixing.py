@@ -1,4 +1,4 @@
-"""Which segments may be copied. Pure.
+"""Which segments, and which GOPs of a segment, may be copied. Pure.
 
 Copied and re-encoded packets can stand in one stream where every keyframe brings all that its decoder needs, or where parameter
 sets can travel in the packets and the container's players accept it. Where nothing is encoded, any codec is copied.
@@ -7,14 +7,20 @@ sets can travel in the packets and the container's players accept it. Where noth
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
-from faceanon.core.records import Segment, VideoFacts
+import numpy as np
+from numpy.typing import NDArray
+
+from faceanon.core.records import Piece, Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings
+from faceanon.core.timeline import Span
 from faceanon.media.encoders import plan_encoder
 from faceanon.media.planes import layout, painted_format
 from faceanon.media.segments import ENDS_UNCLEAN
 
 _SELF_CONTAINED = ("vp8", "vp9", "mjpeg")
+FEWEST_COPIED = 8  # frames: fewer save less than the keyframe costs that must follow them
 _IN_BAND_CONTAINERS = ("mp4", "mov", "matroska", "mpegts")
 
 
@@ -49,3 +55,34 @@ def choose_copies(facts: VideoFacts, segments: Sequence[Segment], wanted: Collec
 def starts_clean(segments: Sequence[Segment]) -> bool:
     """True where the video's first frame depends on nothing that is hidden or missing."""
     return segments[0].copyable or segments[0].not_copyable_because == ENDS_UNCLEAN
+
+
+def divide(segment: Segment, painted: NDArray[np.bool_]) -> tuple[Piece, ...]:
+    """The segment as pieces in order, alternately copied and encoded: every run of GOPs in which nothing is painted is copied. painted: (segment.num_frames,).
+
+    Frames that are shown before the keyframe they follow in decoding go with the piece before, and there they are encoded.
+    """
+    copies: list[tuple[int, int, int, int]] = []  # first frame, frame after the last, and their pts
+    for start, stop in pairwise(segment.cuts):
+        if painted[start.frame - segment.first_frame : stop.from_frame - segment.first_frame].any():
+            continue
+        follows = bool(copies) and copies[-1][1] == start.from_frame and not painted[start.from_frame - segment.first_frame : start.frame - segment.first_frame].any()
+        first, first_pts = (copies.pop()[0::2]) if follows else (start.frame, start.pts)
+        copies.append((first, stop.from_frame, first_pts, stop.from_pts))
+    pieces: list[Piece] = []
+    at, at_pts = segment.first_frame, segment.span.start_pts
+    for first, stop, first_pts, stop_pts in copies:
+        if stop - first < FEWEST_COPIED:
+            continue
+        if first > at:
+            pieces.append(Piece(Span(at_pts, first_pts), at, first - at, False))
+        pieces.append(Piece(Span(first_pts, stop_pts), first, stop - first, True))
+        at, at_pts = stop, stop_pts
+    if at < segment.stop_frame:
+        pieces.append(Piece(Span(at_pts, segment.span.stop_pts), at, segment.stop_frame - at, False))
+    return tuple(pieces)
+
+
+def as_segment(video_id: str, number: int, piece: Piece) -> Segment:
+    """The piece as what reads, copies and stitches take."""
+    return Segment(video_id, number, piece.span, piece.first_frame, piece.num_frames, piece.copied)

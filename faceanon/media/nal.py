@@ -101,6 +101,11 @@ def join(units: Iterable[bytes]) -> bytes:
     return b"".join(START + unit for unit in units)
 
 
+def as_broken_link(data: bytes) -> bytes:
+    """An HEVC access unit in Annex B with each CRA slice (21) called BLA_N_LP (18): the same syntax, but without leading pictures, and nothing before is needed."""
+    return join(bytes([36 | (unit[0] & 0x81)]) + unit[1:] if unit_type("hevc", unit) == 21 else unit for unit in split(data, 0))
+
+
 def without_user_data(codec: str, unit: bytes, *, captions: bool) -> bytes | None:
     """The unit; an SEI unit with only the messages that are kept, or None where nothing is left of it."""
     kind = unit_type(codec, unit)

@@ -33,6 +33,7 @@ class Listing:
     end_s: Fraction  # end of the last packet of any stream, in seconds
     pos: NDArray[np.int64]  # (P,) first byte in the file; -1 where the container does not say
     size: NDArray[np.int64]  # (P,) bytes
+    is_hole: NDArray[np.bool_]  # (P,) its bytes are not here
 
 
 def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bool] | None = None) -> Listing:
@@ -43,7 +44,7 @@ def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bo
     """
     codec = stream.codec_context.codec.canonical_name
     look = _Look(codec, nal.length_size(codec, stream.codec_context.extradata))
-    rows: list[tuple[int, int, bool, bool, bool, bool, bool, int, int]] = []
+    rows: list[tuple[int, int, bool, bool, bool, bool, bool, bool, int, int]] = []
     keys = {entry.pos for entry in stream.index_entries if entry.is_keyframe} if is_here else set()
     ends: dict[int, int] = {}
     try:
@@ -58,14 +59,14 @@ def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bo
                 place = -1 if packet.pos is None else packet.pos
                 hole = is_here is not None and not is_here(place, place + packet.size)
                 seen = (place in keys, place in keys, False) if hole else look.at(packet)
-                rows.append((pts, packet.duration or 0, *seen, packet.is_discard, packet.is_corrupt, place, packet.size))
+                rows.append((pts, packet.duration or 0, *seen, packet.is_discard, packet.is_corrupt, hole, place, packet.size))
     except faults.MediaFault as error:
         raise faults.reading(error, path, f"packet {len(rows)} of the video") from error
-    table = np.array(rows, np.int64).reshape(-1, 9)
+    table = np.array(rows, np.int64).reshape(-1, 10)
     pts, duration = table[:, 0], table[:, 1]
-    key, access, hidden, discard, corrupt = (table[:, n].astype(np.bool_) for n in range(2, 7))
+    key, access, hidden, discard, corrupt, holes = (table[:, n].astype(np.bool_) for n in range(2, 8))
     end_s = max((end * container.streams[n].time_base for n, end in ends.items()), default=Fraction(0))
-    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s), table[:, 7], table[:, 8])
+    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s), table[:, 8], table[:, 9], holes)
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,24 @@ def to_index(listing: Listing) -> PacketIndex:
     pts = listing.pts[shown]
     order = np.argsort(pts, kind="stable")
     trustworthy = bool(len(pts)) and pts[order[0]] != NO_PTS and bool(np.all(np.diff(pts[order]) > 0))
-    clean = _clean_starts(listing, shown)
-    return PacketIndex(pts[order], listing.is_keyframe[shown][order], clean[shown][order], trustworthy)
+    clean, leading = _starts(listing, shown)
+    return PacketIndex(pts[order], listing.is_keyframe[shown][order], clean[shown][order], trustworthy, leading[shown][order])
 
 
-def _clean_starts(listing: Listing, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(P,) packets at which all that is decoded before is shown before, and all that is decoded after is shown after."""
+def _starts(listing: Listing, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(P,) packets at which all that is decoded before is shown before, and all that is decoded after is shown after; (P,) PacketIndex.leading."""
+    nowhere = np.full(len(listing.pts), -1, np.int64)
     if not len(listing.pts):
-        return np.zeros(0, np.bool_)
+        return np.zeros(0, np.bool_), nowhere
     latest_before = np.concatenate([[NO_PTS], np.maximum.accumulate(listing.pts)[:-1]])
     earliest_after = np.concatenate([np.minimum.accumulate(listing.pts[::-1])[::-1][1:], [np.iinfo(np.int64).max]])
     clean = listing.is_random_access & (latest_before < listing.pts) & (listing.pts < earliest_after)
     # An edit list that hides frames in the middle cannot be written again by copying.
     inside = np.flatnonzero(shown)
     cut_inside = len(inside) > 0 and bool(listing.is_discard[inside[0] : inside[-1]].any())
-    return np.zeros_like(clean) if cut_inside else clean
+    if cut_inside:
+        return np.zeros_like(clean), nowhere
+    can_cut = listing.is_random_access & ~listing.is_hole & (latest_before < np.minimum(listing.pts, earliest_after))
+    times = np.sort(listing.pts[shown])
+    before = np.searchsorted(times, listing.pts) - np.searchsorted(times, np.minimum(listing.pts, earliest_after))
+    return clean, np.where(can_cut, before, nowhere)

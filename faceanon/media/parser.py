@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from faceanon.core.errors import FaceanonError
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
-from faceanon.core.records import Segment, VideoFacts
+from faceanon.core.records import PacketIndex, Segment, VideoFacts
 from faceanon.core.settings import EncodeSettings, PlanSettings
 from faceanon.media import partial, sandbox, source, wire
 from faceanon.media.decode import read_pictures
@@ -108,7 +108,7 @@ class _Shown:
 
 def _probe(_: Parser, asked: dict[str, Any]) -> Answer:
     facts, index = probe(Path(asked["path"]), from_json(PlanSettings, asked["plan"]))
-    return {"facts": to_json(facts), "trustworthy": index.trustworthy}, (index.pts, index.is_keyframe, index.is_clean_start)
+    return {"facts": to_json(facts), "trustworthy": index.trustworthy}, _arrays(index)
 
 
 def _glance(_: Parser, asked: dict[str, Any]) -> Answer:
@@ -122,8 +122,12 @@ def _opening_look(_: Parser, asked: dict[str, Any]) -> Answer:
 def _probe_part(_: Parser, asked: dict[str, Any]) -> Answer:
     found = partial.probe_part(Path(asked["path"]), from_json(PlanSettings, asked["plan"]), _ranges(asked["held"]))
     index = found.index
-    arrays = () if index is None else (index.pts, index.is_keyframe, index.is_clean_start)
+    arrays = () if index is None else _arrays(index)
     return {"look": to_json(found.look), "facts": to_json(found.facts), "trustworthy": index is not None and index.trustworthy}, arrays
+
+
+def _arrays(index: PacketIndex) -> tuple[NDArray, ...]:
+    return index.pts, index.is_keyframe, index.is_clean_start, index.leading
 
 
 def _segment_ranges(_: Parser, asked: dict[str, Any]) -> Answer:

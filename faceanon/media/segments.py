@@ -6,11 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from faceanon.core.records import PacketIndex, Segment, VideoFacts
+from faceanon.core.records import Cut, PacketIndex, Segment, VideoFacts
 from faceanon.core.settings import PlanSettings
 from faceanon.core.timeline import Span
 
 ENDS_UNCLEAN = "its last frames depend on, or are shown among, frames after it"
+_FEWEST_FRAMES = 8  # between two cuts in a segment: of codecs that write keyframes alone, not each one need be remembered
 _LONGEST = 1.5  # times the wanted length that a segment may last while a clean start is looked for
 
 
@@ -22,7 +23,8 @@ def plan_segments(video_id: str, facts: VideoFacts, index: PacketIndex, plan: Pl
     for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         stop_pts = int(index.pts[stop]) if stop < len(index.pts) else facts.stop_pts
         reason = _not_copyable_because(facts, index, start, stop)
-        segments.append(Segment(video_id, number, Span(int(index.pts[start]), stop_pts), start, stop - start, not reason, reason))
+        cuts = _fine_cuts(facts, index, start, stop)
+        segments.append(Segment(video_id, number, Span(int(index.pts[start]), stop_pts), start, stop - start, not reason, reason, cuts))
     return tuple(segments)
 
 
@@ -44,6 +46,22 @@ def _cuts(facts: VideoFacts, index: PacketIndex, plan: PlanSettings) -> list[int
         is_near = due_clean < len(clean) and clean_pts[due_clean] <= start_pts + _LONGEST * wanted
         cuts.append(int(clean[due_clean] if is_near else keys[due]))
         start_pts = int(index.pts[cuts[-1]])
+
+
+def _fine_cuts(facts: VideoFacts, index: PacketIndex, start: int, stop: int) -> tuple[Cut, ...]:
+    """Where packets can be cut in a segment, its ends included. An open GOP can be entered in HEVC alone: H.264 activates parameter sets at an IDR only."""
+    if not index.trustworthy or facts.container == "gif" or not len(index.leading):
+        return ()
+    most = len(index.pts) if facts.codec == "hevc" else 0
+    cuts: list[Cut] = []
+    for frame in (start + np.flatnonzero(index.leading[start : stop + 1] >= 0)).tolist():
+        leading = int(index.leading[frame])
+        is_far = frame in (start, stop) or (frame - (cuts[-1].frame if cuts else start) >= _FEWEST_FRAMES and stop - frame >= _FEWEST_FRAMES)
+        if leading <= most and is_far:
+            cuts.append(Cut(frame, int(index.pts[frame]), frame - leading, int(index.pts[frame - leading])))
+    if stop == len(index.pts):
+        cuts.append(Cut(stop, facts.stop_pts, stop, facts.stop_pts))
+    return tuple(cuts)
 
 
 def _not_copyable_because(facts: VideoFacts, index: PacketIndex, start: int, stop: int) -> str:

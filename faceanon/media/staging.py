@@ -7,8 +7,9 @@ each packet (pts, size, keyframe) and its payload, then an end mark with the cou
 from __future__ import annotations
 
 import json
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +52,22 @@ def write_packet(file: BinaryIO, packet: CodedPacket) -> None:
 
 def write_end(file: BinaryIO, count: int) -> None:
     file.write(_PACKET.pack(count, _END, 0))
+
+
+def append(part: Path, whole: Path) -> None:
+    """A further file of packets behind those in `whole`, which may not exist yet; `divided` takes them apart."""
+    with part.open("rb") as source, whole.open("ab") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
+def divided(whole: Path, sizes: Sequence[int], parts: Sequence[Path]) -> None:
+    """The files that were appended to `whole`, again on their own. Raises SourceTruncated where they are not as long together."""
+    if whole.stat().st_size != sum(sizes):
+        raise SourceTruncated(f"a staged segment is {whole.stat().st_size} bytes long, not {sum(sizes)}", source=str(whole))
+    with whole.open("rb") as source:
+        for size, part in zip(sizes, parts, strict=True):
+            with part.open("wb") as target:
+                target.write(source.read(size))
 
 
 def read_header(path: Path) -> StagedHeader:
