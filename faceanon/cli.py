@@ -36,6 +36,7 @@ JOBS = {
     "demo": "the sample archive, the job on it, and a picture of before and after",
     "evaluate": "measure detection, shots or coverage against known truth, and new faces against their originals",
     "compare": "what several engines make of one video or image, side by side, in step and with sound",
+    "train": "make a training set of synthetic people, and train the nets of deepprivacy and cleanir on it",
     "bench": "CPU time by stage for one clip, beside plain decoding and encoding",
 }
 

@@ -30,6 +30,7 @@ from faceanon.training.faces import Faces
 from faceanon.training.losses import Weights
 from faceanon.training.student import statistics
 
+STATE = "state.pt"
 BETAS = (0.5, 0.99)
 _RAMP = 100  # steps over which a rate rises
 
@@ -104,7 +105,7 @@ class Training:
 
     @property
     def _state(self) -> Path:
-        return self._folder / "state.pt"
+        return self._folder / STATE
 
     @property
     def weights(self) -> Path:
@@ -220,6 +221,12 @@ class Training:
         for mine, name in ((self._net, "net"), (self._mean, "mean"), (self._judge, "judge"), (self._best, "best"), (self._best_judge, "best_judge")):
             mine.load_state_dict(state[name])
         self.step = state["step"]
+
+
+def wait() -> None:
+    """Until all ranks are here."""
+    if ranks.is_initialized():
+        ranks.barrier()
 
 
 def hole_of(side_px: int) -> Tensor:

@@ -16,6 +16,7 @@ from faceanon.models.inpaint_net import Student
 from faceanon.training import batches, losses
 from faceanon.training.faces import Faces
 
+FILE = "student.pt"
 HELD = 16  # every so many people are held back to test on
 BATCH, RATE, DECAY = 32, 2e-3, 1e-2
 SIDES = (64, 128)  # of the crops that it sees
@@ -55,7 +56,7 @@ def train(faces: Faces, folder: Path, steps: int, seed: int, on_progress: Callab
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 on_progress(step + 1, steps, row)
-    torch.save(net.state_dict(), folder / "student.pt")
+    torch.save(net.state_dict(), folder / FILE)
     return net.eval()
 
 

@@ -1,0 +1,133 @@
+"""`faceanon train dataset | deepprivacy | cleanir`: the synthetic training set, and the nets of the engines that paint into a hole.
+
+With torchrun, `torchrun --nproc-per-node 2 -m faceanon train deepprivacy ...` trains on as many ranks; each takes a batch of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from faceanon.core.errors import UsageError
+from faceanon.core.settings import ModelSettings
+
+CONDITIONINGS = ("sketch", "keypoints")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    dataset = kinds.add_parser("dataset", help="make a training set: synthetic people, pictures of one's own, or both")
+    dataset.add_argument("--synthetic", type=int, default=0, metavar="N", help="portraits of synthetic people, and as many composites of them")
+    dataset.add_argument("--faces", type=Path, metavar="DIR_OR_LIST", help="pictures to add: a folder, or a file that names one in each line")
+    dataset.add_argument("--output", type=Path, required=True, metavar="DIR")
+    for engine, conditionings in (("deepprivacy", CONDITIONINGS), ("cleanir", CONDITIONINGS[:1])):
+        train = kinds.add_parser(engine, help=f"train the net of {engine}; the same command takes a training up again")
+        train.add_argument("--faces", type=Path, required=True, metavar="DIR_OR_LIST", help="what `train dataset` made, or pictures")
+        train.add_argument("--output", type=Path, required=True, metavar="DIR", help="checkpoints, losses.jsonl, sample sheets and the weights")
+        train.add_argument("--steps", type=int, default=20_000, help="of the generator, all phases together (20000)")
+        train.add_argument("--small", type=float, default=0.5, metavar="SHARE", help="share of the steps at 64 px, before those at 128 px (0.5; 0 with --start)")
+        train.add_argument("--batch", type=int, default=16, help="of one rank at 64 px; half of it at 128 px")
+        train.add_argument("--student-steps", type=int, default=1500, help="of the student that stands for the embedder; 0 = no identity loss")
+        train.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights to go on from, such as those that come with the package")
+        train.add_argument("--conditioning", choices=conditionings, default="sketch", help="what tells pose and expression")
+        train.add_argument("--seed", type=int, default=1)
+        train.add_argument("--threads", type=int, default=1, help="of each rank")
+        train.add_argument("--save-every", type=int, default=200, metavar="STEPS", help="checkpoint and sample sheet")
+        train.add_argument("--bf16", action="store_true", help="half precision where the CPU has it in hardware")
+        train.add_argument("--resume", action="store_true", help="refuse to begin anew: there must be a checkpoint in DIR")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _dataset(arguments) if arguments.kind == "dataset" else _train(arguments)
+
+
+def _dataset(arguments: argparse.Namespace) -> int:
+    from faceanon.training import faces, photos, synthetic
+
+    if not arguments.synthetic and not arguments.faces:
+        raise UsageError("nothing to make: name --synthetic N, --faces DIR or both")
+    models = ModelSettings()
+    if arguments.faces:
+        with Bar("pictures") as bar:
+            photos.convert(arguments.faces, arguments.output, models, bar)
+    if arguments.synthetic:
+        with Bar("portraits") as bar:
+            synthetic.make(arguments.output, arguments.synthetic, models, bar)
+    made = faces.read_all(arguments.output)
+    print(f"{len(made)} faces in {arguments.output}, {int(made.composite.sum())} of them composites")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from faceanon.training import faces, loop, photos, student
+
+    first, last = _join_ranks()
+    torch.set_num_threads(arguments.threads)
+    folder = arguments.output
+    if arguments.resume and not (folder / loop.STATE).exists():
+        raise UsageError(f"nothing to resume: there is no {folder / loop.STATE}")
+    source = arguments.faces
+    if not (source.is_dir() and any(source.glob(faces.PATTERN))):
+        source = folder / "faces"
+        if first:
+            with Bar("pictures") as bar:
+                photos.convert(arguments.faces, source, ModelSettings(), bar)
+        loop.wait()
+    known = faces.read_all(source)
+    if first and arguments.student_steps and not (folder / student.FILE).exists():
+        with Bar("student") as bar:
+            student.train(known, folder, arguments.student_steps, arguments.seed, bar)
+    loop.wait()
+    imitator = student.load(folder / student.FILE) if arguments.student_steps else None
+    phases = loop.growing(arguments.steps, small=0.0 if arguments.start else arguments.small, batch=arguments.batch)
+    plan = loop.Plan(phases, arguments.conditioning, arguments.seed, bf16=arguments.bf16, save_every=arguments.save_every)
+    training = loop.Training(plan, known, imitator, folder, arguments.start)
+    with Bar(arguments.kind, quiet=not first) as bar:
+        training.run(bar)
+    if first:
+        print(f"{training.weights}, after {training.step} steps; the sheets beside it show what it paints")
+    last()
+    return 0
+
+
+def _join_ranks() -> tuple[bool, Any]:
+    """Whether this process is the first of torchrun's, and what to call at the end."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True, lambda: None
+    from torch import distributed
+
+    distributed.init_process_group("gloo")
+    return distributed.get_rank() == 0, distributed.destroy_process_group
+
+
+class Bar:
+    """One bar with what is left on a terminal, a line now and then elsewhere; on stderr. Called with steps done, all steps, and what to say."""
+
+    def __init__(self, name: str, quiet: bool = False) -> None:
+        self._name, self._quiet, self._terminal = name, quiet, sys.stderr.isatty()
+        columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[say]}"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True), disable=quiet or not self._terminal)
+        self._task = self._bars.add_task(name, total=None, say="")
+        self._said = 0.0
+
+    def __enter__(self) -> Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, done: int, total: int, row: dict[str, Any] | None = None) -> None:
+        say = " ".join(f"{name} {value:.3g}" for name, value in (row or {}).items() if name not in ("step", "side_px"))
+        self._bars.update(self._task, completed=done, total=total, say=say)
+        if not self._quiet and not self._terminal and (done == total or done >= self._said + total / 50):
+            self._said = done
+            print(f"{self._name} {done}/{total} {say}", file=sys.stderr, flush=True)
