@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core import facecrop
 from faceanon.core.geometry import empty_boxes
 from faceanon.core.picture import Image
 from faceanon.core.portrait import Portrait
@@ -103,6 +104,26 @@ class FakeEmbedder:
             angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
             vector[:2] = _SPREAD * np.cos(angle), _SPREAD * np.sin(angle)
         return vector
+
+
+class FakeInpainter:
+    """Paints the hole in the hue that stands in the code, with two dark eyes where the mesh has them. What the crops show in the hole is never read."""
+
+    name = "fake_inpainter"
+    side_px = facecrop.SIDE_PX
+    model_sha256: tuple[str, ...] = ("0" * 64,)
+
+    def hole(self) -> NDArray[np.float32]:
+        return facecrop.hole(self.side_px)
+
+    def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        inside = self.hole().astype(bool)
+        out = crops.copy()
+        for image, mesh, code in zip(out, meshes, codes, strict=True):
+            image[inside] = hue_colour(float(np.degrees(np.arctan2(code[1], code[0]))))
+            for corners in ((33, 133), (263, 362)):
+                _disk(image, *mesh[list(corners)].mean(0).tolist(), self.side_px / 20, (30, 30, 30))
+        return out
 
 
 class FakeAttributes:

@@ -1,4 +1,4 @@
-"""The engines by name: swap paints a synthetic person, blur, pixelate and fill obscure.
+"""The engines by name: swap paints a synthetic person, deepprivacy and cleanir paint from a code, blur, pixelate and fill obscure.
 
 Whatever the engine, a region whose method is OBSCURE or REPAIR is hidden in its own colours, and each region of a frame ends painted.
 """
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from faceanon.core.errors import SettingsError
 from faceanon.core.picture import Picture
 from faceanon.core.portrait import Portrait
-from faceanon.core.ports import FaceEmbedder, FaceEngine, FaceMesh, PersonSegmenter
-from faceanon.core.records import Method, Painted, PaintRow, RegionTable, TrackPaint
-from faceanon.core.settings import RenderSettings
+from faceanon.core.ports import FaceEmbedder, FaceEngine, FaceInpainter, FaceMesh, PersonSegmenter
+from faceanon.core.records import Code, Method, Painted, PaintRow, RegionTable, TrackPaint
+from faceanon.core.settings import INPAINTING, RenderSettings
+from faceanon.render.inpaint import InpaintEngine
 from faceanon.render.obscure import obscure
 from faceanon.render.rows import rows_at
 from faceanon.render.swap import SwapEngine
@@ -28,18 +29,25 @@ def make_engine(
     embedder: FaceEmbedder | None = None,
     segmenter: PersonSegmenter | None = None,
     portraits: Mapping[int, Portrait] | None = None,
+    inpainter: FaceInpainter | None = None,
+    codes: Mapping[int, Code] | None = None,
 ) -> FaceEngine:
-    """The engine that the settings name. `portraits` are by identity_no; a region whose identity has none is obscured.
+    """The engine that the settings name. `portraits` and `codes` are by identity_no; a region whose identity has none is obscured.
 
-    swap needs a mesh; with an embedder each new face is compared with its original; with a segmenter nothing behind a head is painted.
+    swap needs a mesh, deepprivacy and cleanir an inpainter too; with an embedder each new face is compared with its original; with a segmenter nothing
+    behind a head is painted.
     """
     if settings.engine in OBSCURING:
         return ObscuringEngine(settings.engine, settings.strength)
-    if settings.engine != "swap":
-        raise SettingsError(f"no such engine: got {settings.engine!r}")
     if mesh is None:
-        raise SettingsError("the swap engine needs a face mesh")
-    return SwapEngine(settings, mesh, embedder, segmenter, portraits or {})
+        raise SettingsError(f"the {settings.engine} engine needs a face mesh")
+    if settings.engine == "swap":
+        return SwapEngine(settings, mesh, embedder, segmenter, portraits or {})
+    if settings.engine not in INPAINTING:
+        raise SettingsError(f"no such engine: got {settings.engine!r}")
+    if inpainter is None:
+        raise SettingsError(f"the {settings.engine} engine needs a net")
+    return InpaintEngine(settings, mesh, embedder, segmenter, inpainter, codes or {})
 
 
 class ObscuringEngine:

@@ -72,7 +72,7 @@ def make_patch(
     local = (vertices - np.array([box[0], box[1], 0], np.float32)) * scale
     image, alpha = _render(work, local, texture, face_px * k, openness, demand)
     if segmenter is not None and align.yaw_deg(mesh) > TURNED_DEG:
-        alpha = _off_the_wall(alpha, _person(picture, box, segmenter, size), face_px * k)
+        alpha = off_the_wall(alpha, person_in(picture, box, segmenter, size), face_px * k)
     if k != 1.0:
         image, alpha = cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
     return Patch(box[0], box[1], image, alpha)
@@ -86,7 +86,7 @@ def _box_of(vertices: NDArray[np.float32], picture: Picture) -> PxBox | None:
     return (int(x0), int(y0), int(x1), int(y1)) if x1 - x0 >= 4 and y1 - y0 >= 4 else None
 
 
-def _person(picture: Picture, box: PxBox, segmenter: PersonSegmenter, size: tuple[int, int]) -> NDArray[np.float32]:
+def person_in(picture: Picture, box: PxBox, segmenter: PersonSegmenter, size: tuple[int, int]) -> NDArray[np.float32]:
     """(h, w) float32 1 = person, of the patch's box; the segmenter sees half as much again on each side."""
     w, h = box[2] - box[0], box[3] - box[1]
     wide = (max(0, box[0] - w // 2), max(0, box[1] - h // 2), min(picture.width, box[2] + w // 2), min(picture.height, box[3] + h // 2))
@@ -94,7 +94,7 @@ def _person(picture: Picture, box: PxBox, segmenter: PersonSegmenter, size: tupl
     return cv2.resize(mask[box[1] - wide[1] : box[3] - wide[1], box[0] - wide[0] : box[2] - wide[0]], size, interpolation=cv2.INTER_LINEAR)
 
 
-def _off_the_wall(alpha: NDArray[np.float32], person: NDArray[np.float32], face_px: float) -> NDArray[np.float32]:
+def off_the_wall(alpha: NDArray[np.float32], person: NDArray[np.float32], face_px: float) -> NDArray[np.float32]:
     """No paint beside the head, as far as the mask says. Only the outer rim can be taken back: inside, a mask that errs would uncover the face."""
     rim = 1 - np.clip(2.5 * cv2.GaussianBlur(alpha, (0, 0), 0.05 * face_px) - 1.0, 0, 1)
     return alpha * (1 - rim * (1 - np.clip(2 * person, 0, 1)))
