@@ -17,7 +17,7 @@ from faceanon.archive.sources import Resolved, resolve
 from faceanon.archive.store import LocalStore, S3Store, allow, open_store, tidy
 from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import Settings, load
+from faceanon.core.settings import ENGINES, Settings, load
 from faceanon.flow import driver
 from faceanon.flow.evidence import Notary
 from faceanon.flow.job import Context, JobSpec, Loader, new_run, open_keystore
@@ -27,6 +27,7 @@ from faceanon.identity.keystore import Keystore, scope_name
 from faceanon.ledger.known import known
 from faceanon.media.credentials import check_available
 from faceanon.models.catalog import check_licences, load_models
+from faceanon.models.given import pinned
 
 OWN_FOLDERS = ("videos", "objects", "ledger", "runs")  # of OUT, should OUT be a SRC as well
 SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
@@ -36,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SRC", help="files, folders, globs, manifests (csv, jsonl, parquet), file: or s3: URIs")
     parser.add_argument("--output", required=True, metavar="OUT", help="folder or s3:// prefix")
     parser.add_argument("--local", action="store_true", help="in this process, without Ray")
-    parser.add_argument("--engine", choices=("swap", "blur", "pixelate", "fill"), help="what is painted over a face (swap)")
+    parser.add_argument("--engine", choices=ENGINES, help="what is painted over a face (swap)")
+    parser.add_argument("--variant", choices=("best", "keypoints", "paper", "vae"), help="which net of deepprivacy or cleanir")
+    parser.add_argument("--weights", metavar="PATH", help="weights for deepprivacy or cleanir: trained here, or published ones that you have")
+    parser.add_argument("--mask", choices=("face", "box"), help="what of the crop that deepprivacy and cleanir paint is shown (face)")
     parser.add_argument("--scope", choices=("video", "collection", "archive"), help="how far a person keeps the same new face (video)")
     parser.add_argument("--detector", help="yunet, centerface, mtcnn or a union such as yunet+centerface")
     parser.add_argument("--key-file", type=Path, help="keystore; made once if absent (FACEANON_KEY, or ~/.config/faceanon/keystore.json)")
@@ -102,8 +106,11 @@ def _shard(text: str | None, settings: Settings) -> shards.Shard | None:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     base = load(arguments.settings) if arguments.settings else Settings()
-    return base.with_values(
+    changed = base.with_values(
         render__engine=arguments.engine,
+        render__variant=arguments.variant,
+        render__weights=arguments.weights,
+        render__mask=arguments.mask,
         identity__scope=arguments.scope,
         detect__detector=arguments.detector,
         plan__segment_seconds=arguments.segment_seconds,
@@ -112,6 +119,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         encode__audio=arguments.audio,
         encode__subtitles=arguments.subtitles,
     )
+    return pinned(changed)
 
 
 def _carry_out(spec: JobSpec, work: Work, arguments: argparse.Namespace, loader: Loader) -> dict[str, Any]:

@@ -11,16 +11,17 @@ import numpy as np
 
 from faceanon.analyze.cover import add_corrections, cover
 from faceanon.analyze.track import build_tracks, track_features
-from faceanon.core.records import Identity, Persona, Track, TrackFeature, VideoPlan, VideoRegions
+from faceanon.core.records import Code, Identity, Persona, Track, TrackFeature, VideoPlan, VideoRegions
+from faceanon.core.settings import INPAINTING
 from faceanon.flow import analyze, layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
-from faceanon.identity import gallery
+from faceanon.identity import codes, gallery
 from faceanon.identity.link import Cluster, KnownPerson, link
 from faceanon.identity.persona import PersonaNeed, choose_personas
 from faceanon.identity.sealed import save_regions
 
-Person = tuple[Cluster, str, Persona | None]  # who, their label, the synthetic person they become
+Person = tuple[Cluster, str, Persona | None, Code | None]  # who, their label, the synthetic person they become, or the code that their face is painted from
 
 
 def run(context: Context, unit: Row) -> Row:
@@ -33,18 +34,19 @@ def run(context: Context, unit: Row) -> Row:
     people = _people(context, scope, features, _largest(tracks, plans))
     for output, plan in plans.items():
         save_regions(context.work, context.keystore, layout.regions(output), _regions(context, plan, tracks[output], people))
-    return {"people": len({label for _, label, _ in people})}
+    return {"people": len({label for _, label, _, _ in people})}
 
 
 def _people(context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float]) -> list[Person]:
-    """Every person of the scope. People of an earlier run keep label and persona; a race with another run is decided again."""
+    """Every person of the scope. People of an earlier run keep label, persona and code; a race with another run is decided again."""
     if context.settings.identity.scope == "video":
         return _decided(context, scope, features, largest_px, ())
     found: list[Person] = []
 
     def change(known: tuple[KnownPerson, ...]) -> list[KnownPerson]:
         found[:] = _decided(context, scope, features, largest_px, known)
-        return [gallery.remember(*person) for person in found]
+        kind = codes.kind_of(context.settings.render)
+        return [gallery.remember(cluster, label, persona, {} if code is None else {kind: code}) for cluster, label, persona, code in found]
 
     gallery.update(context.work, context.keystore, scope, change)
     return found
@@ -55,32 +57,41 @@ def _decided(
 ) -> list[Person]:
     clusters = link(features, context.settings.identity, known)
     labels = [c.known.label if c.known else context.keystore.label(scope, c.cluster_id) for c in clusters]
-    taken = {person.label: person.persona for person in known if person.persona is not None}
-    personas = _personas(context, scope, clusters, labels, taken, largest_px)
-    return [(cluster, label, personas.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
+    shown = [max(largest_px.get(key, 0.0) for key in c.tracks) >= context.settings.render.min_face_px for c in clusters]  # ever large enough to be given a face
+    needs = [PersonaNeed(label, c.cluster_id, c.embedding, c.female, c.age, c.skin) for c, label, is_shown in zip(clusters, labels, shown, strict=True) if is_shown]
+    together = _seen_together(clusters, labels)
+    personas, painted = _personas(context, scope, needs, together, known), _codes(context, scope, needs, together, known)
+    return [(cluster, label, personas.get(label), painted.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
 
 
 def _personas(
-    context: Context, scope: str, clusters: Sequence[Cluster], labels: Sequence[str], taken: Mapping[str, Persona], largest_px: Mapping[tuple[str, int], float]
+    context: Context, scope: str, needs: Sequence[PersonaNeed], together: Sequence[frozenset[str]], known: Sequence[KnownPerson]
 ) -> dict[str, Persona]:
-    """A synthetic person for everybody who is ever shown large enough to be given a face."""
-    needs = [
-        PersonaNeed(label, cluster.cluster_id, cluster.embedding, cluster.female, cluster.age, cluster.skin)
-        for cluster, label in zip(clusters, labels, strict=True)
-        if label not in taken and max(largest_px.get(key, 0.0) for key in cluster.tracks) >= context.settings.render.min_face_px
-    ]
+    """The synthetic person that everybody becomes, where the engine paints such."""
+    taken = {person.label: person.persona for person in known if person.persona is not None}
+    needs = [need for need in needs if need.label not in taken]
     if context.settings.render.engine != "swap" or not needs:
-        return dict(taken)
+        return taken
     people = context.models("people", "mesh", "embedder", "attributes").people
-    chosen = choose_personas(
-        needs,
-        people.bank,
-        people.embedding,
-        lambda label, n: context.keystore.draw(scope, label, n),
-        taken=taken,
-        together=_seen_together(clusters, labels),
-    )
-    return {**taken, **chosen}
+    draw = _draw(context, scope)
+    return {**taken, **choose_personas(needs, people.bank, people.embedding, draw, taken=taken, together=together)}
+
+
+def _codes(context: Context, scope: str, needs: Sequence[PersonaNeed], together: Sequence[frozenset[str]], known: Sequence[KnownPerson]) -> dict[str, Code]:
+    """The code that everybody's face is painted from, where the engine paints from codes."""
+    settings = context.settings.render
+    if settings.engine not in INPAINTING:
+        return {}
+    kind = codes.kind_of(settings)
+    taken = {person.label: person.codes[kind] for person in known if kind in person.codes}
+    needs = [need for need in needs if need.label not in taken]
+    if not needs:
+        return taken
+    return {**taken, **codes.choose_codes(settings, needs, context.models("bank").bank, _draw(context, scope), taken=taken, together=together)}
+
+
+def _draw(context: Context, scope: str) -> codes.Draw:
+    return lambda label, n: context.keystore.draw(scope, label, n)
 
 
 def _largest(tracks: dict[str, tuple[Track, ...]], plans: dict[str, VideoPlan]) -> dict[tuple[str, int], float]:
@@ -103,7 +114,7 @@ def _seen_together(clusters: Sequence[Cluster], labels: Sequence[str]) -> list[f
 
 
 def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], people: Sequence[Person]) -> VideoRegions:
-    owner = {key: index for index, (cluster, _, _) in enumerate(people) for key in cluster.tracks}
+    owner = {key: index for index, (cluster, *_) in enumerate(people) for key in cluster.tracks}
     present = sorted({owner[plan.video_id, t.track_no] for t in tracks if (plan.video_id, t.track_no) in owner}, key=lambda i: people[i][1])
     number = {index: identity_no for identity_no, index in enumerate(present)}
     identity_of = {t.track_no: number[owner[plan.video_id, t.track_no]] for t in tracks if (plan.video_id, t.track_no) in owner}
@@ -114,6 +125,7 @@ def _regions(context: Context, plan: VideoPlan, tracks: tuple[Track, ...], peopl
             people[index][0].cluster_id,
             people[index][2],
             tuple(sorted(track for video, track in people[index][0].tracks if video == plan.video_id)),
+            people[index][3],
         )
         for index, identity_no in number.items()
     )

@@ -27,6 +27,7 @@ from faceanon.media.guarded import describe, sample_pictures, stitch
 from faceanon.media.mixing import as_segment
 from faceanon.media.staging import divided
 from faceanon.models.catalog import model_rows
+from faceanon.render.engines import OBSCURING
 from faceanon.verify.leak import find_leaks
 from faceanon.verify.parity import compare
 from faceanon.verify.verdict import judge
@@ -123,7 +124,7 @@ def _laid_out(context: Context, plan: VideoPlan, staged: list[StagedSegment]) ->
 def _signed(context: Context, output_id: str, path: Path, output: OutputFacts, staged: list[StagedSegment]) -> tuple[Path, OutputFacts]:
     """With content credentials: what is compared and audited next is what is published."""
     paints = [paint for segment in staged for paint in segment.paints]
-    faces = sum(p.num_face for p in paints) if context.settings.render.engine == "swap" else 0
+    faces = sum(p.num_face for p in paints) if context.settings.render.engine not in OBSCURING else 0
     told, signed = context.settings.c2pa, context.scratch.file(path.suffix)
     chain = credentials_from(Path(told.certificate), Path(told.key)) if told.key else own_credentials(context.keystore.credentials_seed())
     words = {"output_id": output_id, "replaced": faces, "obscured": sum(p.num_face + p.num_obscured for p in paints) - faces}

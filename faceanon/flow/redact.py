@@ -21,7 +21,7 @@ from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
 from faceanon.core.ports import FaceEngine
 from faceanon.core.records import PaintRow, Piece, RegionTable, Segment, StagedSegment, TrackPaint, VideoPlan, VideoRegions
-from faceanon.core.settings import EncodeSettings
+from faceanon.core.settings import INPAINTING, EncodeSettings
 from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.kept import Reader
@@ -31,7 +31,7 @@ from faceanon.media.encode import SegmentWriter, can_write
 from faceanon.media.guarded import copied_digest, read_pictures
 from faceanon.media.mixing import as_segment, choose_copies, divide, mixable
 from faceanon.media.staging import append
-from faceanon.render.engines import make_engine
+from faceanon.render.engines import OBSCURING, make_engine
 from faceanon.verify.painted import Kept, unpainted
 
 FACES = "faces"  # why a segment is encoded, in the ledger
@@ -160,14 +160,19 @@ def _engine(context: Context, regions: VideoRegions, own: RegionTable, watch: St
     settings = context.settings.render
     if not len(own):
         settings = replace(settings, engine="blur")  # nothing to paint: no model has to be loaded
-    if settings.engine != "swap":
-        return make_engine(settings, mesh=None, embedder=None, segmenter=None, portraits={})
-    models = context.models("mesh", "embedder", "segmenter", "people", "attributes")
+    if settings.engine in OBSCURING:
+        return make_engine(settings)
     seen = set(own.identity.tolist())
-    with watch.stage("portraits"):
-        portraits = {i.identity_no: models.people.portrait(i.persona) for i in regions.identities if i.persona is not None and i.identity_no in seen}
+    shown = [i for i in regions.identities if i.identity_no in seen]
+    if settings.engine in INPAINTING:
+        models = context.models("mesh", "embedder", "segmenter", "inpainter")
+        new = {"inpainter": timed(models.inpainter, "inpaint", watch, "paint"), "codes": {i.identity_no: i.code for i in shown if i.code is not None}}
+    else:
+        models = context.models("mesh", "embedder", "segmenter", "people", "attributes")
+        with watch.stage("portraits"):
+            new = {"portraits": {i.identity_no: models.people.portrait(i.persona) for i in shown if i.persona is not None}}
     return make_engine(
-        settings, mesh=timed(models.mesh, "fit", watch, "mesh"), embedder=timed(models.embedder, "embed", watch, "check"), segmenter=models.segmenter, portraits=portraits
+        settings, mesh=timed(models.mesh, "fit", watch, "mesh"), embedder=timed(models.embedder, "embed", watch, "check"), segmenter=models.segmenter, **new
     )
 
 

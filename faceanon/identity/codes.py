@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.records import Code
+from faceanon.core.settings import RenderSettings
 from faceanon.identity.persona import FAR_FROM_ORIGINAL, STRETCH, BankFacts, Embedding, PersonaNeed, fitting
 
 ATTEMPTS = 24  # draws looked at before the rules give way
@@ -28,6 +29,20 @@ FAR_FROM_OTHERS = 0.60  # the embedder's own border between one person and two
 _FIRST_DRAW = 1_000_000  # of a label's stream; what comes before belongs to personas
 
 Draw = Callable[[str, int], int]
+
+
+def kind_of(settings: RenderSettings) -> str:
+    """What a person's code is remembered under: codes of one kind are never shown by the other engine."""
+    return f"{settings.engine} {settings.angle_degrees:g}" if settings.engine == "cleanir" else settings.engine
+
+
+def choose_codes(
+    settings: RenderSettings, needs: Sequence[PersonaNeed], bank: BankFacts, draw: Draw, *, taken: Mapping[str, Code], together: Sequence[frozenset[str]] = ()
+) -> dict[str, Code]:
+    """The codes that the settings' engine paints from."""
+    if settings.engine == "cleanir":
+        return turn_codes(needs, bank, draw, settings.angle_degrees, taken=taken, together=together)
+    return draw_codes(needs, bank, draw, taken=taken, together=together)
 
 
 def draw_codes(needs: Sequence[PersonaNeed], bank: BankFacts, draw: Draw, *, taken: Mapping[str, Code], together: Sequence[frozenset[str]] = ()) -> dict[str, Code]:

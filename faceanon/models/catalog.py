@@ -8,26 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceMesh, People, PersonSegmenter
-from faceanon.core.settings import Settings, auditor_of
-from faceanon.models import device, registry
+from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceInpainter, FaceMesh, People, PersonSegmenter
+from faceanon.core.settings import INPAINTING, Settings, auditor_of
+from faceanon.models import device, given, registry
 from faceanon.models.detectors import WEIGHTS_OF, make_detector
+
+if TYPE_CHECKING:
+    from faceanon.models.styles import Bank
 
 ShotNet = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
 
-NEEDS = ("detector", "auditor", "mesh", "embedder", "attributes", "segmenter", "people", "shot_net")
+NEEDS = ("detector", "auditor", "mesh", "embedder", "attributes", "segmenter", "people", "bank", "inpainter", "shot_net")
 _PORTRAITS = ("mobilestylegan_mapping_xml", "mobilestylegan_mapping_bin", "mobilestylegan_synthesis_xml", "mobilestylegan_synthesis_bin")
 _EMBEDDER = ("dlib_face", "dlib_points5")
+INPAINTERS = {"best": "inpaint_sketch", "keypoints": "inpaint_keypoints"}  # by variant: the weights that come with the package
 
 
 @dataclass(frozen=True)
 class Models:
-    """What was asked for; None where it was not, or where the settings have no use for it (people and segmenter serve the swap engine)."""
+    """What was asked for; None where it was not, or where the settings have no use for it: people serve swap, an inpainter deepprivacy and cleanir, a segmenter all."""
 
     detector: FaceDetector | None = None
     auditor: FaceDetector | None = None
@@ -36,6 +43,8 @@ class Models:
     attributes: FaceAttributes | None = None
     segmenter: PersonSegmenter | None = None
     people: People | None = None
+    bank: Bank | None = None  # numbers of synthetic people, without the generator that draws them
+    inpainter: FaceInpainter | None = None
     shot_net: ShotNet | None = None  # comes with `detector` where settings.shots.detector is transnet
 
 
@@ -46,7 +55,7 @@ def load_models(settings: Settings, *, need: frozenset[str]) -> Models:
     check_licences(settings)
     cv2.setNumThreads(1)  # one process is one worker; OpenCV would take every core for each
     where = device.choose(settings.run.device)
-    swaps = settings.render.engine == "swap"
+    swaps, inpaints = settings.render.engine == "swap", settings.render.engine in INPAINTING
     if "people" in need and swaps:  # they are looked at with these
         need = need | {"mesh", "embedder", "attributes"}
     mesh = _mesh(settings) if "mesh" in need else None
@@ -59,8 +68,10 @@ def load_models(settings: Settings, *, need: frozenset[str]) -> Models:
         mesh=mesh,
         embedder=embedder,
         attributes=attributes,
-        segmenter=_segmenter(settings) if "segmenter" in need and swaps else None,
+        segmenter=_segmenter(settings) if "segmenter" in need and (swaps or inpaints) else None,
         people=people,
+        bank=_bank() if "bank" in need else None,
+        inpainter=_inpainter(settings) if "inpainter" in need and inpaints else None,
         shot_net=_shot_net(settings, where) if need & {"detector", "shot_net"} and settings.shots.detector == "transnet" else None,
     )
 
@@ -72,6 +83,8 @@ def weights_of(settings: Settings) -> tuple[str, ...]:
         used.update(WEIGHTS_OF.get(detector, ()))
     if settings.render.engine == "swap":
         used.update(_PORTRAITS, ("selfie_segmentation",))
+    if settings.render.engine in INPAINTING:
+        used.update({"selfie_segmentation"} if settings.render.weights else {"selfie_segmentation", _own_inpainter(settings)})
     if settings.shots.detector == "transnet":
         used.add("transnetv2")
     return tuple(name for name in registry.NAMES if name in used)
@@ -81,11 +94,18 @@ def check_licences(settings: Settings) -> None:
     """Raises LicenceRefused if settings.models.licences does not allow a weight that the run needs."""
     for name in weights_of(settings):
         registry.require(name, settings.models.licences)
+    if settings.render.weights:
+        given.check_licence(settings)
 
 
 def model_rows(settings: Settings) -> list[dict[str, object]]:
     """One row per weight for the ledger's table of models; model_id is the digest."""
-    return [_row(registry.weight(name)) for name in weights_of(settings)]
+    rows = [_row(registry.weight(name)) for name in weights_of(settings)]
+    if settings.render.weights:
+        sha256 = settings.render.weights_sha256 or given.digest_of(Path(settings.render.weights))
+        words = {"version": "", "format": Path(settings.render.weights).suffix.lstrip("."), "licence": given.LICENCE, "source": "render.weights"}
+        rows.append({"model_id": sha256, "name": f"{settings.render.engine} weights", "task": "inpainter", **words})
+    return rows
 
 
 def _row(weight: registry.Weight) -> dict[str, object]:
@@ -131,6 +151,36 @@ def _people(settings: Settings, mesh: FaceMesh, embedder: FaceEmbedder, attribut
     from faceanon.models.people import SyntheticPeople
 
     return SyntheticPeople(settings.models, mesh, embedder, attributes)
+
+
+def _bank() -> Bank:
+    from faceanon.models import styles
+
+    return styles.load()
+
+
+def _own_inpainter(settings: Settings) -> str:
+    """Raises WeightsUnavailable for a variant whose weights a user must bring."""
+    try:
+        return INPAINTERS[settings.render.variant]
+    except KeyError:
+        raise WeightsUnavailable(f"no weights come with {settings.render.engine}'s variant {settings.render.variant}: name some with --weights") from None
+
+
+def _inpainter(settings: Settings) -> FaceInpainter:
+    """Of the layout that the weights have: ours, or one of the two that were published."""
+    path = given.checked(settings) if settings.render.weights else None
+    if path is None or path.suffix == given.OURS:
+        from faceanon.models.inpainter import Inpainter
+
+        return Inpainter(settings.models, "keypoints" if settings.render.variant == "keypoints" else "sketch", path)
+    if settings.render.engine == "cleanir":
+        from faceanon.models.cleanir_published import PublishedCleanir
+
+        return PublishedCleanir(path, settings.render.angle_degrees, settings.models)
+    from faceanon.models.deepprivacy_published import PublishedDeepPrivacy
+
+    return PublishedDeepPrivacy(path, settings.models)
 
 
 def _shot_net(settings: Settings, where: str) -> ShotNet:
