@@ -6,7 +6,6 @@ With torchrun, `torchrun --nproc-per-node 2 -m faceanon train deepprivacy ...` t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,12 +64,9 @@ def _dataset(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    import torch
+    from faceanon.training import faces, loop, photos, ranks, student
 
-    from faceanon.training import faces, loop, photos, student
-
-    first, last = _join_ranks()
-    torch.set_num_threads(arguments.threads)
+    first = ranks.join(arguments.threads)
     folder = arguments.output
     if arguments.resume and not (folder / loop.STATE).exists():
         raise UsageError(f"nothing to resume: there is no {folder / loop.STATE}")
@@ -80,12 +76,12 @@ def _train(arguments: argparse.Namespace) -> int:
         if first:
             with Bar("pictures") as bar:
                 photos.convert(arguments.faces, source, ModelSettings(), bar)
-        loop.wait()
+        ranks.wait()
     known = faces.read_all(source)
     if first and arguments.student_steps and not (folder / student.FILE).exists():
         with Bar("student") as bar:
             student.train(known, folder, arguments.student_steps, arguments.seed, bar)
-    loop.wait()
+    ranks.wait()
     imitator = student.load(folder / student.FILE) if arguments.student_steps else None
     phases = loop.growing(arguments.steps, small=0.0 if arguments.start else arguments.small, batch=arguments.batch)
     plan = loop.Plan(phases, arguments.conditioning, arguments.seed, bf16=arguments.bf16, save_every=arguments.save_every)
@@ -94,18 +90,8 @@ def _train(arguments: argparse.Namespace) -> int:
         training.run(bar)
     if first:
         print(f"{training.weights}, after {training.step} steps; the sheets beside it show what it paints")
-    last()
+    ranks.leave()
     return 0
-
-
-def _join_ranks() -> tuple[bool, Any]:
-    """Whether this process is the first of torchrun's, and what to call at the end."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return True, lambda: None
-    from torch import distributed
-
-    distributed.init_process_group("gloo")
-    return distributed.get_rank() == 0, distributed.destroy_process_group
 
 
 class Bar:

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch import distributed as ranks
 
 from faceanon.core import facecrop
 from faceanon.models.inpaint_net import Discriminator, Generator, Student
 from faceanon.models.inpainter import load_generator, save_generator
-from faceanon.training import batches, losses, sheets
+from faceanon.training import batches, losses, ranks, sheets
 from faceanon.training.batches import Batch
 from faceanon.training.faces import Faces
 from faceanon.training.losses import Weights
@@ -86,7 +85,7 @@ class Training:
 
     def __init__(self, plan: Plan, faces: Faces, student: Student | None, folder: Path, start: Path | None = None) -> None:
         self._plan, self._faces, self._student, self._folder = plan, faces, student, folder
-        self._rank, self._ranks = (ranks.get_rank(), ranks.get_world_size()) if ranks.is_initialized() else (0, 1)
+        self._rank, self._ranks = ranks.here()
         torch.manual_seed(plan.seed)
         self._net = load_generator(start, plan.conditioning) if start else Generator(plan.conditioning)
         if not start:
@@ -196,11 +195,7 @@ class Training:
     def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        if self._ranks > 1:
-            for parameter in net.parameters():
-                if parameter.grad is not None:
-                    ranks.all_reduce(parameter.grad)
-                    parameter.grad /= self._ranks
+        ranks.average(parameter.grad for parameter in net.parameters())
         optimiser.step()
 
     def _save(self, phase: Phase) -> None:
@@ -221,12 +216,6 @@ class Training:
         for mine, name in ((self._net, "net"), (self._mean, "mean"), (self._judge, "judge"), (self._best, "best"), (self._best_judge, "best_judge")):
             mine.load_state_dict(state[name])
         self.step = state["step"]
-
-
-def wait() -> None:
-    """Until all ranks are here."""
-    if ranks.is_initialized():
-        ranks.barrier()
 
 
 def hole_of(side_px: int) -> Tensor:

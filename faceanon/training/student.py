@@ -52,7 +52,7 @@ def train(faces: Faces, folder: Path, steps: int, seed: int, on_progress: Callab
             loss.backward()
             best.step()
             if (step + 1) % LOG_EVERY == 0 or step + 1 == steps:
-                row = {"step": step + 1, "loss": float(loss), "cosine": 1 - float(losses.identity(codes, wanted)), "held": cosine(net, faces, others[:128])}
+                row = {"step": step + 1, "loss": loss.item(), "cosine": 1 - losses.identity(codes, wanted).item(), "held": cosine(net, faces, others[:128])}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 on_progress(step + 1, steps, row)
