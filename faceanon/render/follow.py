@@ -118,8 +118,17 @@ def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
     closed = [(apart, closedness(e, height)) for apart, e in near if abs(apart) <= 1]
     weight = {0: 2.0, 1: 0.7, -1: 0.7}  # a single frame misread does not shut the eyes quite
     shut = sum(weight[a] * c for a, c in closed) / sum(weight[a] for a, _ in closed) if closed else 0.0
-    mouths = [e.mouth for apart, e in near if abs(apart) <= 1 and np.isfinite(e.mouth)]
-    return Demand(shut, mean_gaze(near, 1.2), float(np.mean(mouths)) if mouths else np.nan)
+    return Demand(shut, mean_gaze(near, 1.2), _mouth(frame, sights))
+
+
+def _mouth(frame: int, sights: Mapping[int, Sight]) -> float:
+    """Light inside the mouth, mean over REACH: whether teeth show changes slowly, its reading from frame to frame does not."""
+    around = [(apart, sights[frame + apart]) for apart in range(-REACH, REACH + 1) if frame + apart in sights]
+    known = [(apart, s.expression.mouth) for apart, s in around if s.stays and np.isfinite(s.expression.mouth)]
+    if not known:
+        return np.nan
+    apart, light = np.array(known).T
+    return float(np.dot(_gauss(apart, REACH / 2), light))
 
 
 def _between(frame: int, near: Mapping[int, Sight], face: NDArray[np.float32]) -> NDArray[np.float32] | None:
