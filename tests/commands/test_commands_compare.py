@@ -59,7 +59,7 @@ def test_a_sheet_has_a_column_for_each_engine_and_a_row_for_each_moment(scene, t
 
 
 @pytest.mark.parametrize(
-    ("out", "engines", "said"), [("film.avi", "blur", ".mp4"), ("film.mp4", "smear", "smear"), ("film.mp4", ",", "name an engine"), ("film.mp4", "blur:best", "variant")]
+    ("out", "engines", "said"), [("film.avi", "blur", ".mp4"), ("film.mp4", "smear", "smear"), ("film.mp4", ",", "name an engine"), ("film.mp4", "blur:vae", "variant")]
 )
 def test_what_cannot_be_made_is_said_before_work_starts(scene, tmp_path, capsys, out, engines, said):
     """Exit 2, and no key is made."""
