@@ -8,6 +8,7 @@ original for what belongs to the place rather than to the person: the low freque
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,9 @@ class InpaintEngine(FittingEngine):
         self._segmenter, self._inpainter = segmenter, inpainter
         self._codes = {identity: np.array(code, np.float32) for identity, code in codes.items()}
         self._hole = inpainter.hole()
+        # nets of published layouts cut their crops otherwise, and CLEANIR's looks at the face
+        self._to_crop = getattr(inpainter, "to_crop", None) or partial(facecrop.to_crop, side_px=inpainter.side_px)
+        self._unseen = np.zeros_like(self._hole) if getattr(inpainter, "sees_face", False) and settings.engine == "cleanir" else self._hole
         self.reads_expression = settings.engine == "cleanir"
         super().__init__(settings, mesh, embedder)
 
@@ -48,13 +52,13 @@ class InpaintEngine(FittingEngine):
 
     def _make(self, picture: Picture, meshes: Meshes) -> dict[int, Patch | None]:
         side = self._inpainter.side_px
-        matrices = {i: facecrop.to_crop(mesh, side) for i, mesh in meshes.items()}
+        matrices = {i: self._to_crop(mesh) for i, mesh in meshes.items()}
         places = {i: at for i, matrix in matrices.items() if (at := hole.place(picture, matrix, side)) is not None}
         made: dict[int, Patch | None] = dict.fromkeys(meshes)
         if not places:
             return made
         parts = {i: picture.crop(at.box) for i, at in places.items()}
-        crops = np.stack([hole.cut(parts[i], at, self._hole) for i, at in places.items()])
+        crops = np.stack([hole.cut(parts[i], at, self._unseen) for i, at in places.items()])
         laid = np.stack([transform(meshes[i][:, :2], matrices[i]) for i in places])  # (N, 468, 2) px of the crops
         codes = np.stack([self._codes[int(self._regions.identity[i])] for i in places])
         for i, new, points in zip(places, self._inpainter.inpaint(crops, laid, codes), laid, strict=True):

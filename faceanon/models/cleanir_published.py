@@ -1,0 +1,213 @@
+"""CLEANIR's encoder and decoder as they were published (Cho, Lee, Kim and Lee, 2020; Appl. Sci. 10(3) 1120), for Keras files that a user has.
+
+A variational autoencoder at 64 px. Half of the latent, normalised, is the identity, the other half everything else. The identity is turned by an angle in a
+plane that follows from the person's code; Gram and Schmidt's vector is brought to unit length here, so that the turned identity keeps its length.
+
+The files are Keras 2.2 HDF5: encoder.h5 and decoder.h5, of a model or of its weights alone. Layers are read in the order in which they were made (the
+number in their names), within a kind: in a residual block the main path's two, then the shortcut's. Kernels are stored (height, width, in, out).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.facecrop import points_of
+from faceanon.core.geometry import similarity
+from faceanon.core.settings import ModelSettings
+from faceanon.models.given import CLEANIR_FILES
+from faceanon.models.keyed import normals
+
+SIDE_PX, LATENT, IDENTITY = 64, 1024, 512
+ENCODER, DECODER = (64, 128, 192, 256), (256, 128, 64, 32)  # channels of the stages
+_SLOPE, _EPS, _MOMENTUM = 0.2, 1e-3, 0.8
+# (5, 2) px of the crop, which is dlib's box of a face: eyes, tip of the nose, corners of the mouth
+_POINTS = np.array([[18.8, 16.5], [45.2, 16.5], [32.0, 31.8], [20.8, 43.2], [43.2, 43.2]], np.float32)
+_KINDS = {"conv2d": nn.Conv2d, "dense": nn.Linear, "batch_normalization": (nn.BatchNorm1d, nn.BatchNorm2d)}
+
+
+def _same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Padded as Keras pads for "same": what is odd goes behind."""
+    total = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:]]
+    return functional.pad(x, (total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2))
+
+
+class Conv(nn.Conv2d):
+    """With Keras's padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(_same(x, self.kernel_size[0], self.stride[0]))
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPS, momentum=1 - _MOMENTUM)
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut. change: "down" halves, "up" doubles, "" keeps the size and has nothing on the shortcut."""
+
+    def __init__(self, into: int, out: int, change: str) -> None:
+        super().__init__()
+        self.change = change
+        stride = 2 if change == "down" else 1
+        self.first, self.first_norm = Conv(into, out, 3, stride), _norm(out)
+        self.second, self.second_norm = Conv(out, out, 3), _norm(out)
+        if change:
+            self.shortcut, self.shortcut_norm = Conv(into, out, 3, stride), _norm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.interpolate(x, scale_factor=2) if self.change == "up" else x
+        y = functional.leaky_relu(self.first_norm(self.first(x)), _SLOPE)
+        y = functional.leaky_relu(self.second_norm(self.second(y)), _SLOPE)
+        return functional.leaky_relu(y + (self.shortcut_norm(self.shortcut(x)) if self.change else x), _SLOPE)
+
+
+class Encoder(nn.Module):
+    """(N, 3, 64, 64) RGB -1..1 to mean and log-variance (N, 1024)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.stem_norm = Conv(3, ENCODER[0], 7, 2), _norm(ENCODER[0])
+        before = (ENCODER[0], *ENCODER)
+        self.blocks = nn.ModuleList(b for i, o in zip(before, ENCODER, strict=False) for b in (Block(i, o, "down"), Block(o, o, "")))
+        self.dense, self.dense_norm = nn.Linear(ENCODER[-1], LATENT), nn.BatchNorm1d(LATENT, eps=_EPS, momentum=1 - _MOMENTUM)
+        self.mean, self.log_variance = nn.Linear(LATENT, LATENT), nn.Linear(LATENT, LATENT)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        x = functional.leaky_relu(self.stem_norm(self.stem(pictures)), _SLOPE)
+        for block in self.blocks:
+            x = block(x)
+        x = self.dense_norm(functional.leaky_relu(self.dense(x.mean((2, 3))), _SLOPE))
+        return self.mean(x), self.log_variance(x)
+
+
+class Decoder(nn.Module):
+    """(N, 1024) identity and attributes to (N, 3, 64, 64) RGB -1..1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(LATENT, 16 * 512)
+        before = (512, *DECODER)
+        self.blocks = nn.ModuleList(b for i, o in zip(before, DECODER, strict=False) for b in (Block(i, o, "up"), Block(o, o, "")))
+        self.out = Conv(DECODER[-1], 3, 7)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        x = functional.leaky_relu(self.dense(latent), _SLOPE)
+        x = x.reshape(-1, 4, 4, 512).permute(0, 3, 1, 2)  # Keras lays out channels last
+        for block in self.blocks:
+            x = block(x)
+        return torch.tanh(self.out(x))
+
+
+def turned(identity: Tensor, code: NDArray[np.float32], angle_degrees: float) -> Tensor:
+    """Identities (N, 512) of unit length, turned in the plane that the code draws with each."""
+    drawn = torch.from_numpy(normals(code, IDENTITY))[None]
+    across = functional.normalize(drawn - (drawn * identity).sum(1, keepdim=True) * identity)
+    angle = np.radians(angle_degrees)
+    return identity * float(np.cos(angle)) + across * float(np.sin(angle))
+
+
+class PublishedCleanir:
+    """Fulfils core.ports.FaceInpainter, but for its promise: this net sees the face. The whole crop is painted anew."""
+
+    name = "cleanir_published"
+    side_px = SIDE_PX
+    sees_face = True
+
+    def __init__(self, folder: Path, angle_degrees: float, models: ModelSettings) -> None:
+        self._encoder, self._decoder = load(folder)
+        self._angle = angle_degrees
+        torch.set_num_threads(models.threads)
+
+    def to_crop(self, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(2, 3) picture to crop px."""
+        return similarity(points_of(mesh), _POINTS)
+
+    def hole(self) -> NDArray[np.float32]:
+        return np.ones((SIDE_PX, SIDE_PX), np.float32)
+
+    @torch.inference_mode()
+    def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        painted = np.empty_like(crops)
+        for k, (crop, code) in enumerate(zip(crops, codes, strict=True)):
+            picture = torch.from_numpy(crop[..., ::-1].astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+            latent, _ = self._encoder(picture)
+            identity = turned(functional.normalize(latent[:, :IDENTITY]), code, self._angle)
+            new = self._decoder(torch.cat([identity, latent[:, IDENTITY:]], 1))[0]
+            painted[k] = ((new + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+        return painted
+
+
+def load(folder: Path) -> tuple[Encoder, Decoder]:
+    """From encoder.h5 and decoder.h5. Raises WeightsUnavailable with everything that is missing, too much, or of another shape."""
+    nets = Encoder(), Decoder()
+    for net, name in zip(nets, CLEANIR_FILES, strict=True):
+        _fill(net, folder / name)
+        net.eval().requires_grad_(False)
+    return nets
+
+
+def _fill(net: nn.Module, path: Path) -> None:
+    wrong = []
+    stored = _stored(path)
+    for kind, types in _KINDS.items():
+        own = [(name, module) for name, module in net.named_modules() if isinstance(module, types)]
+        given = stored.pop(kind, [])
+        wrong += [f"missing: the {kind} for {name}" for name, _ in own[len(given) :]] + [f"unexpected: {name}" for name, _ in given[len(own) :]]
+        for (name, module), (their, tensors) in zip(own, given, strict=False):
+            wrong += [f"{their}: {problem}" for problem in _put(module, tensors, name)]
+    wrong += [f"unexpected: {name}" for entries in stored.values() for name, _ in entries]
+    if wrong:
+        raise WeightsUnavailable(f"{path} does not fit CLEANIR's {type(net).__name__.lower()}: {'; '.join(wrong)}")
+
+
+def _put(module: nn.Module, tensors: dict[str, NDArray], name: str) -> Iterator[str]:
+    """Copy, and say what does not fit."""
+    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"} if hasattr(module, "running_mean") else {
+        "kernel": "weight", "bias": "bias"}  # fmt: skip
+    for theirs, ours in names.items():
+        if theirs not in tensors:
+            yield f"has no {theirs}, for {name}.{ours}"
+            continue
+        value = torch.from_numpy(np.ascontiguousarray(tensors[theirs], np.float32))
+        if value.ndim == 4:
+            value = value.permute(3, 2, 0, 1)  # (height, width, in, out) to (out, in, height, width)
+        elif value.ndim == 2:
+            value = value.T
+        target = getattr(module, ours)
+        if value.shape != target.shape:
+            yield f"{theirs} {tuple(tensors[theirs].shape)} does not fit {name}.{ours} {tuple(target.shape)}"
+            continue
+        with torch.no_grad():
+            target.copy_(value)
+
+
+def _stored(path: Path) -> dict[str, list[tuple[str, dict[str, NDArray]]]]:
+    """By kind of layer, in the order of making: (layer, its arrays by name). Raises WeightsUnavailable."""
+    try:
+        import h5py
+    except ImportError:
+        raise WeightsUnavailable("CLEANIR's published files are HDF5, which needs h5py: pip install 'faceanon[cleanir]'") from None
+    layers: dict[str, list[tuple[str, dict[str, NDArray]]]] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for name, group in root.items():
+                paths: list[str] = []
+                group.visit(paths.append)  # a weight lies below its layer's name once more, as in conv2d_1/conv2d_1/kernel:0
+                tensors = {inner.rsplit("/", 1)[-1].split(":")[0]: group[inner][()] for inner in paths if isinstance(group[inner], h5py.Dataset)}
+                if tensors:
+                    layers.setdefault(re.sub(r"_\d+$", "", name), []).append((name, tensors))
+    except OSError as error:
+        raise WeightsUnavailable(f"{path} is no HDF5 file: {error}") from error
+    for entries in layers.values():
+        entries.sort(key=lambda entry: int(found[1]) if (found := re.search(r"_(\d+)$", entry[0])) else 0)
+    return layers

@@ -1,0 +1,228 @@
+"""DeepPrivacy's generator as it was published (Hukkelås, Mester and Lindseth, 2019; arXiv 1909.04538), for checkpoints that a user has.
+
+A U-Net grown from 4 to 128 px. Every unit is a convolution of equalised learning rate, LeakyReLU 0.2 and a normalisation over channels; seven keypoints enter as a
+one-hot map at each scale, noise at the smallest. A checkpoint is a torch pickle with an entry "running_average_generator" (else "G") of
+{transition_step, transition_value, parameters}. Parameters are found by the published prefixes (from_rgb_new, new_down, core_blocks_down.N, ...), under each
+prefix in the order in which they are stored, convolution and bias by turns, and every shape must fit.
+
+The paper's keypoints came from a body-pose net. Here nose and eyes are the mesh's, ears its points before the ears, and shoulders are where those of
+an upright body below the head would be. Crops are upright, where the original took a square along the picture's axes.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from faceanon.core import facecrop
+from faceanon.core.errors import WeightsUnavailable
+from faceanon.core.geometry import similarity
+from faceanon.core.settings import ModelSettings
+from faceanon.models import sketch
+from faceanon.models.keyed import normals
+
+POSES, NOISE = sketch.KEYPOINTS, 32
+STEPS = 5  # from 4 px to 128 px
+ENTRIES = ("running_average_generator", "G")
+_ZOOM, _MIDDLE = 0.73, (64.0, 71.0)  # of the published crop, which is 1.7 times as large as a face's box, in px of ours
+_BOX = (35, 26, 93, 102)  # a face's box in the published crop
+_GREY = 128
+Groups = dict[str, list[tuple[str, Tensor]]]  # by prefix: names and tensors, in order
+
+
+def channels(side_px: int, start: int) -> int:
+    """Of the layers at that size, for a net of that width (256: the paper's 12 M parameters, 512: the large one)."""
+    share = {64: 2, 128: 4}.get(side_px, 1)
+    return start // share // 8 * 8 if share > 1 else start
+
+
+class Conv(nn.Module):
+    """Weights of unit variance; the input is scaled by what He et al., 2015, would scale the weights with."""
+
+    def __init__(self, into: int, out: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into, out, kernel, padding=kernel // 2, bias=False)
+        self.bias = nn.Parameter(torch.zeros(1, out, 1, 1))
+        nn.init.normal_(self.conv.weight)
+        self.scale = (2 / (into * kernel * kernel)) ** 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x * self.scale) + self.bias
+
+
+class PixelNorm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+
+def _unit(into: int, out: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(Conv(into, out, kernel), nn.LeakyReLU(0.2), PixelNorm())
+
+
+def _pair(into: int, out: int) -> nn.Sequential:
+    return nn.Sequential(_unit(into, out, 3), _unit(out, out, 3))
+
+
+def _up(into: int, out: int, joined: int) -> nn.Sequential:
+    return nn.Sequential(_unit(joined, into, 1), _pair(into, out))
+
+
+class Generator(nn.Module):
+    """forward(pictures (N, 3, R, R) RGB -1..1 with the face grey, keypoints (N, 7, 2) 0..1, noise (N, 32, 4, 4)) gives (N, 3, R, R); R = 4 << steps."""
+
+    def __init__(self, start: int = 256, steps: int = STEPS) -> None:
+        super().__init__()
+        c = {side: channels(side, start) for side in (4 << k for k in range(steps + 1))}
+        side = self.side_px = 4 << steps
+        self.transition_value = 1.0
+        self.core_blocks_down = nn.ModuleList([*(_pair(c[4 << k], c[2 << k]) for k in range(steps - 1, 0, -1)), _pair(start, start)])
+        self.core_blocks_up = nn.ModuleList(
+            [_up(start, start, start + POSES + NOISE), *(_up(c[2 << k], c[4 << k], 2 * c[2 << k] + POSES) for k in range(1, steps))]
+        )
+        self.from_rgb_new, self.to_rgb_new = _unit(3, c[side], 1), Conv(c[side], 3, 1)
+        self.from_rgb_old, self.to_rgb_old = _unit(3, c[side // 2], 1), Conv(c[side // 2], 3, 1)
+        self.new_down = _pair(c[side], c[side // 2])
+        self.new_up = _up(c[side // 2], c[side], 2 * c[side // 2] + POSES)
+
+    def forward(self, pictures: Tensor, keypoints: Tensor, noise: Tensor) -> Tensor:
+        x = skip = self.new_down(self.from_rgb_new(pictures))
+        x, skips = functional.avg_pool2d(x, 2), [skip]
+        if self.transition_value < 1:
+            x = torch.lerp(self.from_rgb_old(functional.avg_pool2d(pictures, 2)), x, self.transition_value)
+        for block in self.core_blocks_down[:-1]:
+            x = block(x)
+            skips.append(x)
+            x = functional.avg_pool2d(x, 2)
+        x = self.core_blocks_down[-1](x)
+        x = self.core_blocks_up[0](torch.cat([x, one_hot(keypoints, 4), noise], 1))
+        for block in self.core_blocks_up[1:]:
+            x = self._joined(x, skips.pop(), keypoints, block)
+        small = x
+        new = self.to_rgb_new(self._joined(x, skips.pop(), keypoints, self.new_up))
+        if self.transition_value >= 1:
+            return new
+        return torch.lerp(self.to_rgb_old(functional.interpolate(small, scale_factor=2)), new, self.transition_value)
+
+    @staticmethod
+    def _joined(x: Tensor, skip: Tensor, keypoints: Tensor, block: nn.Module) -> Tensor:
+        return block(torch.cat([functional.interpolate(x, scale_factor=2), skip, one_hot(keypoints, skip.shape[-1])], 1))
+
+
+def one_hot(keypoints: Tensor, side_px: int) -> Tensor:
+    """(N, 7, R, R): 1 where a keypoint lies; nothing for one outside of the crop."""
+    at = (keypoints * side_px).floor().long()
+    inside = ((keypoints >= 0) & (keypoints < 1)).all(2)
+    maps = torch.zeros(*keypoints.shape[:2], side_px, side_px)
+    n, k = torch.nonzero(inside, as_tuple=True)
+    maps[n, k, at[n, k, 1], at[n, k, 0]] = 1
+    return maps
+
+
+class PublishedDeepPrivacy:
+    """Fulfils core.ports.FaceInpainter. The code is what the noise is drawn from. Raises WeightsUnavailable."""
+
+    name = "deepprivacy_published"
+    side_px = facecrop.SIDE_PX
+
+    def __init__(self, path: Path, models: ModelSettings) -> None:
+        self._net = load(path)
+        if self._net.side_px != self.side_px:
+            raise WeightsUnavailable(f"{path} paints {self._net.side_px} px, not yet {self.side_px}")
+        torch.set_num_threads(models.threads)
+
+    def to_crop(self, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(2, 3) picture to crop px: more around the face than in crops of our own nets."""
+        points = (facecrop.POINTS - _MIDDLE) * _ZOOM + self.side_px / 2
+        return similarity(facecrop.points_of(mesh), points.astype(np.float32))
+
+    def hole(self) -> NDArray[np.float32]:
+        mask = np.zeros((self.side_px, self.side_px), np.float32)
+        mask[_BOX[1] : _BOX[3], _BOX[0] : _BOX[2]] = 1
+        return mask
+
+    @torch.inference_mode()
+    def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        painted = np.empty_like(crops)
+        hidden = self.hole() > 0
+        for k, (crop, mesh, code) in enumerate(zip(crops, meshes, codes, strict=True)):
+            blanked = np.where(hidden[..., None], np.uint8(_GREY), crop)[..., ::-1]
+            picture = torch.from_numpy(blanked.astype(np.float32) / 255 * 2 - 1).permute(2, 0, 1)[None]
+            noise = torch.from_numpy(normals(code, NOISE * 16)).reshape(1, NOISE, 4, 4)
+            new = self._net(picture, torch.from_numpy(sketch.keypoints(mesh) / self.side_px)[None], noise)[0]
+            painted[k] = ((new.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+        return painted
+
+
+def load(path: Path) -> Generator:
+    """From a published checkpoint. Raises WeightsUnavailable with everything that is missing, too much, or of another shape."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        entry = next(checkpoint[name] for name in ENTRIES if name in checkpoint)
+        steps, value = int(entry["transition_step"]), float(entry["transition_value"])
+        stored: Mapping[str, Tensor] = {name.removeprefix("module."): tensor for name, tensor in entry["parameters"].items()}
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, StopIteration, KeyError, TypeError, ValueError, AttributeError) as error:
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsUnavailable(f"{path} is no checkpoint of DeepPrivacy, with an entry {' or '.join(ENTRIES)}: {words}") from error
+    if not 1 <= steps <= STEPS:
+        raise WeightsUnavailable(f"{path} was grown {steps} times, which is not from 8 to 128 px")
+    net = Generator(_width(stored), steps)
+    net.transition_value = value
+    net.load_state_dict(_renamed(net, stored, path))
+    return net.eval().requires_grad_(False)
+
+
+def prefix_of(name: str) -> str:
+    """The published prefix of a parameter's name."""
+    first, *rest = name.split(".")
+    return f"{first}.{rest[0]}" if first.startswith("core_blocks") and rest else first
+
+
+def _width(stored: Mapping[str, Tensor]) -> int:
+    """Channels at 4 px."""
+    return next((int(t.shape[0]) for name, t in stored.items() if prefix_of(name) == "core_blocks_up.0" and name.endswith("conv.weight")), 256)
+
+
+def _renamed(net: Generator, stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Blocks of the way down may be numbered from the largest or from the smallest; whichever fits."""
+    wanted, found = _grouped(net.state_dict()), _grouped(stored)
+    down = sorted((prefix for prefix in found if prefix.startswith("core_blocks_down")), key=lambda prefix: int(prefix.rpartition(".")[2]))
+    turned = {**found, **{prefix: found[other] for prefix, other in zip(down, reversed(down), strict=True)}}
+    problems, state = min((_fitted(net, wanted, given) for given in (found, turned)), key=lambda fit: len(fit[0]))
+    if problems:
+        raise WeightsUnavailable(f"{path} does not fit DeepPrivacy's generator: {'; '.join(sorted(problems))}")
+    return state
+
+
+def _fitted(net: Generator, wanted: Groups, found: Groups) -> tuple[list[str], dict[str, Tensor]]:
+    """What does not fit, and the state."""
+    wrong = [f"missing: {prefix}" for prefix in wanted if prefix not in found and not (prefix.endswith("_old") and net.transition_value >= 1)]
+    wrong += [f"unexpected: {prefix}" for prefix in found if prefix not in wanted]
+    state = dict(net.state_dict())
+    for prefix in wanted.keys() & found.keys():
+        own, given = wanted[prefix], found[prefix]
+        if len(own) != len(given):
+            wrong.append(f"{prefix}: {len(given)} tensors, not {len(own)}: {', '.join(name for name, _ in given)}")
+        for (name, want), (their, have) in zip(own, given, strict=False):
+            if want.shape != have.shape:
+                wrong.append(f"{their}: {tuple(have.shape)}, not {tuple(want.shape)}")
+            state[name] = have
+    return wrong, state
+
+
+def _grouped(tensors: Mapping[str, Tensor]) -> Groups:
+    """Under each prefix, in order, convolutions before their biases."""
+    groups: Groups = {}
+    for name, tensor in tensors.items():
+        groups.setdefault(prefix_of(name), []).append((name, tensor))
+    for prefix, entries in groups.items():
+        weights, biases = ([e for e in entries if e[0].endswith(leaf)] for leaf in ("conv.weight", "bias"))
+        rest = [e for e in entries if not e[0].endswith(("conv.weight", "bias"))]
+        groups[prefix] = [*weights, *biases, *rest]
+    return groups
