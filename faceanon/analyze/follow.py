@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.geometry import Boxes, iou
+from faceanon.core.picture import Picture, PlaneFormat
 
 FOLLOW_WIDTH_PX = 640  # of the grey pictures in which faces are followed
 STEP_LIKENESS = 0.72  # normalised correlation with the frame before
@@ -19,6 +20,48 @@ _MIN_CONTRAST = 4.0  # grey levels; less shows nothing that could be followed
 _MET_IOU = 0.3
 
 Grey = NDArray[np.uint8]  # (h, w) uint8
+
+
+class Greys(Mapping[int, Grey]):
+    """Frames as faces are followed in them. What is kept of a frame is cheap: luma, halved as often as it stays wide enough; most are never asked for."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0  # px of the grey pictures to one of the frames
+        self._halved: dict[int, NDArray] = {}
+        self._made: dict[int, Grey] = {}
+        self._format = PlaneFormat(8, None, True, "bt601")
+
+    def add(self, picture: Picture) -> None:
+        luma = picture.planes[0]
+        while luma.shape[1] >= 2 * FOLLOW_WIDTH_PX:
+            luma = cv2.resize(np.ascontiguousarray(luma), (luma.shape[1] // 2, luma.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        self._halved[picture.index] = luma.copy() if luma is picture.planes[0] else luma
+        self._format = picture.format
+        self.scale = min(FOLLOW_WIDTH_PX, picture.width) / picture.width
+
+    def forget(self, before: int) -> None:
+        self._halved = {frame: luma for frame, luma in self._halved.items() if frame >= before}
+        self._made = {frame: grey for frame, grey in self._made.items() if frame >= before}
+
+    def __getitem__(self, frame: int) -> Grey:
+        if frame not in self._made:
+            self._made[frame] = self._grey(self._halved[frame])
+        return self._made[frame]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._halved)
+
+    def __len__(self) -> int:
+        return len(self._halved)
+
+    def _grey(self, luma: NDArray) -> Grey:
+        """(h, w) uint8 0..255, from black to white."""
+        luma = np.ascontiguousarray(luma)
+        if luma.shape[1] > FOLLOW_WIDTH_PX:
+            luma = cv2.resize(luma, (FOLLOW_WIDTH_PX, max(1, round(luma.shape[0] * FOLLOW_WIDTH_PX / luma.shape[1]))), interpolation=cv2.INTER_AREA)
+        black, white = (0, 255) if self._format.full_range else (16, 235)
+        level = (luma.astype(np.float32) / (1 << (self._format.depth - 8)) - black) * (255 / (white - black))
+        return np.clip(np.rint(level), 0, 255).astype(np.uint8)
 
 
 Path = list[tuple[int, NDArray[np.float32], float]]  # frame, box (4,) px, likeness 0..1

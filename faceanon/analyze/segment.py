@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.analyze.detect import SUDDEN, Look, Watcher, span, unmatched
-from faceanon.analyze.follow import FOLLOW_WIDTH_PX, Grey, follow
+from faceanon.analyze.follow import Greys, follow
 from faceanon.analyze.gradual import gradual_changes, thumbnail
 from faceanon.analyze.samples import BestViews, Crop, Sample, crop, mesh_fit, quality
-from faceanon.analyze.shots import ShotNet, ShotScorer
+from faceanon.analyze.shots import SCORE_WIDTH_PX, ShotNet, ShotScorer
 from faceanon.core.geometry import Boxes
 from faceanon.core.picture import Picture
 from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceMesh
@@ -30,7 +30,7 @@ from faceanon.core.settings import Settings
 
 WINDOW = 16
 LOOKAHEAD = 48  # frames past its end that a segment reads
-SAMPLE_WINDOWS = 6  # a face that stays is embedded in every sixth window, a new one in the window where it comes; embedding is dear
+SAMPLE_WINDOWS = 12  # a face that stays is embedded in every twelfth window, a new one in the window where it comes; embedding is dear
 MESH_FITS = 0.5  # mesh score from which an unsure box is believed
 _LARGEST_PX = 4096  # wider pictures are halved first: memory, and no face needs more
 
@@ -103,8 +103,7 @@ class _Run:
         self._gradual: list[tuple[int, float]] = []
         self._watcher: Watcher | None = None
         self._content: dict[int, float] = {}
-        self._greys: dict[int, Grey] = {}
-        self._grey_scale = 1.0
+        self._greys = Greys()
         self._seen: list[_Seen] = []
         self._next_window = self._windows.start
         self._last_index = -1
@@ -121,11 +120,10 @@ class _Run:
         if not self._windows or picture.index < self._context_start:
             return
         self._last_index = picture.index
-        small = picture.bgr(FOLLOW_WIDTH_PX)  # one small picture for all that is done with each frame: halving twice is faster than shrinking at once
+        small = picture.bgr(SCORE_WIDTH_PX)  # all that is needed of each frame: colours of a small picture, and luma, made smaller only where a face is followed
         self._cuts += self._scorer.feed_image(picture.index, small)
         self._content[picture.index] = self._scorer.last_content
-        self._greys[picture.index] = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        self._grey_scale = small.shape[1] / picture.width
+        self._greys.add(picture)
         if self._shot_net is not None:
             self._thumbnails[picture.index] = thumbnail(small)
         if picture.index >= self._first_look and picture.index <= self._windows.stop * WINDOW:
@@ -193,7 +191,7 @@ class _Run:
 
     def _forget(self, before: int) -> None:
         """What the next window cannot look at."""
-        self._greys = {f: grey for f, grey in self._greys.items() if f >= before}
+        self._greys.forget(before)
         self._content = {f: value for f, value in self._content.items() if f >= before}
         self._thumbnails = {f: image for f, image in self._thumbnails.items() if f >= before}
         self._seen = [seen for seen in self._seen if seen.frame >= before]
@@ -231,7 +229,7 @@ class _Run:
         seen = self._seen[at]
         limits = {-1: frames.start - WINDOW - 1, 1: self._window_closes(frames.start // WINDOW) + 1}
         believed = (seen.score >= self._settings.detect.sure) | (np.nan_to_num(seen.mesh_score) >= MESH_FITS)
-        known = {s.frame: s.box * self._grey_scale for s in self._seen if s.frame in frames}
+        known = {s.frame: s.box * self._greys.scale for s in self._seen if s.frame in frames}
         for step in (-1, 1):
             for i in np.flatnonzero(believed & self._is_lost(at, step)):
                 self._follow(seen, i, range(seen.frame, limits[step], step), breaks, known)
@@ -245,9 +243,9 @@ class _Run:
         return None
 
     def _follow(self, seen: _Seen, i: int, frames: range, breaks: set[int], known: dict[int, Boxes]) -> None:
-        box = seen.box[i] * np.float32(self._grey_scale)
+        box = seen.box[i] * np.float32(self._greys.scale)
         for frame, found, likeness in follow(self._greys, box, frames, breaks, known):
-            moved = (found / self._grey_scale).astype(np.float32)
+            moved = (found / self._greys.scale).astype(np.float32)
             shift = moved[:2] - seen.box[i, :2]
             self._rows.append(_Row(frame, moved, seen.points[i] + shift, float(seen.score[i]) * likeness, Origin.FOLLOWED, float("nan")))
 

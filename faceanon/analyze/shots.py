@@ -23,7 +23,6 @@ from faceanon.core.settings import ShotSettings
 CONTEXT = 8  # frames on each side that a decision may look at
 SCORE_WIDTH_PX = 160
 MATCH_WIDTH_PX = 80
-_FIRST_WIDTH_PX = 640  # shrinking by whole factors, in two steps, is faster than at once
 FLASH_FRAMES = 3  # a change that is undone within so many frames is no cut
 
 _ADAPTIVE_WINDOW = 2  # frames on each side in AdaptiveDetector's ratio
@@ -67,7 +66,7 @@ class ShotScorer:
 
     def feed(self, picture: Picture) -> list[tuple[int, float]]:
         """The decisions that `picture` completes."""
-        return self.feed_image(picture.index, picture.bgr(_FIRST_WIDTH_PX))
+        return self.feed_image(picture.index, picture.bgr(SCORE_WIDTH_PX))
 
     def feed_image(self, index: int, image: NDArray[np.uint8]) -> list[tuple[int, float]]:
         """Likewise, of (h, w, 3) uint8 BGR."""

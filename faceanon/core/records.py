@@ -130,6 +130,7 @@ class PacketIndex:
     is_clean_start: a keyframe before which no later packet's frame is shown and which depends on nothing earlier, so that packets
     can be cut there. trustworthy: False where packets have no usable pts; then the video is one segment and frames are numbered as they decode.
     leading: frames shown before a keyframe that are decoded after it, at keyframes where packets can be cut; -1 at all other frames.
+    can_stop: all that is decoded before some packet is shown before this frame, and nothing of the rest is.
     """
 
     pts: NDArray[np.int64]  # (F,)
@@ -137,6 +138,7 @@ class PacketIndex:
     is_clean_start: NDArray[np.bool_]  # (F,)
     trustworthy: bool = True
     leading: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (F,); (0,): not known
+    can_stop: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # likewise
 
     def __post_init__(self) -> None:
         _check_columns(self, len(self.pts), ("is_keyframe", "is_clean_start"))
@@ -167,6 +169,7 @@ class Segment:
     copyable: bool  # both ends are clean: its packets can stand beside re-encoded ones
     not_copyable_because: str = ""
     cuts: tuple[Cut, ...] = ()  # in order, its two ends among them where packets can be cut there
+    stops: tuple[tuple[int, int], ...] = ()  # frame and pts, in order: of packets copied from a cut on, those shown before may end here; some of many
 
     @property
     def stop_frame(self) -> int:

@@ -94,6 +94,7 @@ class Context:
         guarded.configure(spec.settings.run)
         self._models: dict[str, Any] = {}
         self._regions: tuple[str, VideoRegions] | None = None
+        self._plan: tuple[bytes, VideoPlan] | None = None
         self._source: tuple[SourceVersion, Path, str] | None = None  # the last one, since segments of one video tend to follow each other
         self._part: tuple[SourceVersion, PartFile] | None = None  # likewise, of a source that is read in parts
 
@@ -199,7 +200,10 @@ class Context:
         return self._regions[1]
 
     def plan(self, output_id: str) -> VideoPlan:
-        return from_json(VideoPlan, json.loads(self.work.read(layout.plan(output_id))))
+        text = self.work.read(layout.plan(output_id))
+        if self._plan is None or self._plan[0] != text:  # a long video's takes a while to be understood, for each of its segments
+            self._plan = (text, from_json(VideoPlan, json.loads(text)))
+        return self._plan[1]
 
     def close(self) -> None:
         self._source = self._part = None

@@ -78,8 +78,8 @@ def probe_part(path: Path, plan: PlanSettings, held: Sequence[Range]) -> PartPro
 
 
 def _index(value: dict[str, Any], arrays: list[NDArray]) -> PacketIndex:
-    pts, is_keyframe, is_clean_start, leading = arrays
-    return PacketIndex(pts, is_keyframe, is_clean_start, bool(value["trustworthy"]), leading)
+    pts, is_keyframe, is_clean_start, leading, can_stop = arrays
+    return PacketIndex(pts, is_keyframe, is_clean_start, bool(value["trustworthy"]), leading, can_stop)
 
 
 def segment_ranges(path: Path, facts: VideoFacts, segment: Segment, lookahead: int) -> tuple[Range, ...]:

@@ -1,6 +1,6 @@
 """The output's video packets in order of decoding: staged segments from their files, the others copied from the source.
 
-What is a segment here may be a piece of one. A copied one starts at a keyframe; a staged one may start anywhere.
+What is a segment here may be a piece of one. A copied one starts at a keyframe and may end inside a GOP; a staged one may start anywhere.
 
 H.264 and HEVC leave as Annex B without user data. Where copied packets stand beside encoded ones, each copied keyframe brings the
 parameter sets that the source keeps aside, since the encoder's were last, and one of HEVC that had leading pictures says that they are
@@ -49,9 +49,9 @@ def copied_digest(source: Path, facts: VideoFacts, segment: Segment) -> tuple[st
         try:
             for packet in container.demux(stream):
                 if packet.is_keyframe and packet.pts is not None:
-                    inside = (inside or packet.pts == segment.span.start_pts) and packet.pts != segment.span.stop_pts
-                    if packet.pts >= segment.span.stop_pts:
-                        break
+                    inside = inside or packet.pts == segment.span.start_pts
+                if packet.pts is not None and packet.pts >= segment.span.stop_pts:
+                    break
                 if inside and packet.size and not packet.is_discard and not _is_before(packet, segment):
                     total.update(packet)
                     size += packet.size
@@ -95,6 +95,8 @@ def _copied(source: Path, segments: Sequence[Segment], staged: Mapping[int, Path
                         raise SourceTruncated(f"segment {current.segment_no} does not start where it was planned, at pts {current.span.start_pts}", source=str(source))
                     if cleaner:
                         cleaner.notice(packet)
+                elif staged and current is not None and packet.pts is not None and packet.pts >= current.span.stop_pts:
+                    current = segments[bisect_right(starts, packet.pts) - 1]  # the rest of its GOP is encoded
                 if current is not None and current.segment_no not in staged and not packet.is_discard and not (staged and _is_before(packet, current)):
                     yield current.segment_no, packet
         except faults.MediaFault as error:

@@ -1,4 +1,4 @@
-"""Which segments, and which GOPs of a segment, may be copied. Pure.
+"""Which segments, and which GOPs of a segment or parts of one, may be copied. Pure.
 
 Copied and re-encoded packets can stand in one stream where every keyframe brings all that its decoder needs, or where parameter
 sets can travel in the packets and the container's players accept it. Where nothing is encoded, any codec is copied.
@@ -6,6 +6,7 @@ sets can travel in the packets and the container's players accept it. Where noth
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
@@ -58,20 +59,14 @@ def starts_clean(segments: Sequence[Segment]) -> bool:
 
 
 def divide(segment: Segment, painted: NDArray[np.bool_]) -> tuple[Piece, ...]:
-    """The segment as pieces in order, alternately copied and encoded: every run of GOPs in which nothing is painted is copied. painted: (segment.num_frames,).
+    """The segment as pieces in order, alternately copied and encoded. painted: (segment.num_frames,).
 
-    Frames that are shown before the keyframe they follow in decoding go with the piece before, and there they are encoded.
+    Copied is every GOP in which nothing is painted, and of others what is shown and decoded before the first painted frame. Frames that are shown
+    before the keyframe they follow in decoding go with the piece before, and there they are encoded.
     """
-    copies: list[tuple[int, int, int, int]] = []  # first frame, frame after the last, and their pts
-    for start, stop in pairwise(segment.cuts):
-        if painted[start.frame - segment.first_frame : stop.from_frame - segment.first_frame].any():
-            continue
-        follows = bool(copies) and copies[-1][1] == start.from_frame and not painted[start.from_frame - segment.first_frame : start.frame - segment.first_frame].any()
-        first, first_pts = (copies.pop()[0::2]) if follows else (start.frame, start.pts)
-        copies.append((first, stop.from_frame, first_pts, stop.from_pts))
     pieces: list[Piece] = []
     at, at_pts = segment.first_frame, segment.span.start_pts
-    for first, stop, first_pts, stop_pts in copies:
+    for first, stop, first_pts, stop_pts in _copies(segment, painted):
         if stop - first < FEWEST_COPIED:
             continue
         if first > at:
@@ -81,6 +76,25 @@ def divide(segment: Segment, painted: NDArray[np.bool_]) -> tuple[Piece, ...]:
     if at < segment.stop_frame:
         pieces.append(Piece(Span(at_pts, segment.span.stop_pts), at, segment.stop_frame - at, False))
     return tuple(pieces)
+
+
+def _copies(segment: Segment, painted: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+    """Runs that could be copied, however short: first frame, the one after the last, and the pts of both."""
+    busy = np.append(np.flatnonzero(painted) + segment.first_frame, segment.stop_frame + 1)  # frames, and one beyond the end
+    next_busy = lambda frame: int(busy[np.searchsorted(busy, frame)])  # noqa: E731
+    stops = [frame for frame, _ in segment.stops]
+    copies: list[tuple[int, int, int, int]] = []
+    for start, end in pairwise(segment.cuts):
+        limit = next_busy(start.frame)
+        stop, stop_pts = end.from_frame, end.from_pts
+        if limit < stop:
+            stop, stop_pts = max([(start.frame, start.pts), *segment.stops[bisect_left(stops, start.frame) : bisect_right(stops, limit)]])
+        if stop <= start.frame:
+            continue
+        follows = bool(copies) and copies[-1][1] == start.from_frame and next_busy(start.from_frame) >= start.frame
+        first, _, first_pts, _ = copies.pop() if follows else (start.frame, 0, start.pts, 0)
+        copies.append((first, stop, first_pts, stop_pts))
+    return copies
 
 
 def as_segment(video_id: str, number: int, piece: Piece) -> Segment:

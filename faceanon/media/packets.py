@@ -112,15 +112,17 @@ def to_index(listing: Listing) -> PacketIndex:
     pts = listing.pts[shown]
     order = np.argsort(pts, kind="stable")
     trustworthy = bool(len(pts)) and pts[order[0]] != NO_PTS and bool(np.all(np.diff(pts[order]) > 0))
-    clean, leading = _starts(listing, shown)
-    return PacketIndex(pts[order], listing.is_keyframe[shown][order], clean[shown][order], trustworthy, leading[shown][order])
+    clean, leading, stops = _places(listing, shown)
+    pts = pts[order]
+    can_stop = np.searchsorted(stops, pts, side="right") > np.searchsorted(stops, pts)
+    return PacketIndex(pts, listing.is_keyframe[shown][order], clean[shown][order], trustworthy, leading[shown][order], can_stop)
 
 
-def _starts(listing: Listing, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """(P,) packets at which all that is decoded before is shown before, and all that is decoded after is shown after; (P,) PacketIndex.leading."""
-    nowhere = np.full(len(listing.pts), -1, np.int64)
+def _places(listing: Listing, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """(P,) packets at which all that is decoded before is shown before, and all that is decoded after is shown after; (P,) PacketIndex.leading; pts where it can_stop."""
+    nowhere, no_pts = np.full(len(listing.pts), -1, np.int64), np.zeros(0, np.int64)
     if not len(listing.pts):
-        return np.zeros(0, np.bool_), nowhere
+        return np.zeros(0, np.bool_), nowhere, no_pts
     latest_before = np.concatenate([[NO_PTS], np.maximum.accumulate(listing.pts)[:-1]])
     earliest_after = np.concatenate([np.minimum.accumulate(listing.pts[::-1])[::-1][1:], [np.iinfo(np.int64).max]])
     clean = listing.is_random_access & (latest_before < listing.pts) & (listing.pts < earliest_after)
@@ -128,8 +130,9 @@ def _starts(listing: Listing, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool
     inside = np.flatnonzero(shown)
     cut_inside = len(inside) > 0 and bool(listing.is_discard[inside[0] : inside[-1]].any())
     if cut_inside:
-        return np.zeros_like(clean), nowhere
-    can_cut = listing.is_random_access & ~listing.is_hole & (latest_before < np.minimum(listing.pts, earliest_after))
+        return np.zeros_like(clean), nowhere, no_pts
+    earliest = np.minimum(listing.pts, earliest_after)
+    can_cut = listing.is_random_access & ~listing.is_hole & (latest_before < earliest)
     times = np.sort(listing.pts[shown])
-    before = np.searchsorted(times, listing.pts) - np.searchsorted(times, np.minimum(listing.pts, earliest_after))
-    return clean, np.where(can_cut, before, nowhere)
+    leading = np.searchsorted(times, listing.pts) - np.searchsorted(times, earliest)
+    return clean, np.where(can_cut, leading, nowhere), np.sort(earliest[latest_before < earliest])

@@ -127,7 +127,7 @@ def _probe_part(_: Parser, asked: dict[str, Any]) -> Answer:
 
 
 def _arrays(index: PacketIndex) -> tuple[NDArray, ...]:
-    return index.pts, index.is_keyframe, index.is_clean_start, index.leading
+    return index.pts, index.is_keyframe, index.is_clean_start, index.leading, index.can_stop
 
 
 def _segment_ranges(_: Parser, asked: dict[str, Any]) -> Answer:

@@ -118,7 +118,7 @@ def index_of(listing: Listing, stream, path: Path) -> tuple[PacketIndex, int]:
     """The index and the first pts after the last frame."""
     index = to_index(listing)
     if _reorders_without_times(stream):
-        index = PacketIndex(index.pts, index.is_keyframe, index.is_clean_start, False, index.leading)
+        index = PacketIndex(index.pts, index.is_keyframe, index.is_clean_start, False)
     if not index.trustworthy:
         index = _index_by_decoding(path)
     return index, int(index.pts[-1]) + max(1, _last_step(listing, index, stream))

@@ -11,7 +11,7 @@ from faceanon.core.settings import PlanSettings
 from faceanon.core.timeline import Span
 
 ENDS_UNCLEAN = "its last frames depend on, or are shown among, frames after it"
-_FEWEST_FRAMES = 8  # between two cuts in a segment: of codecs that write keyframes alone, not each one need be remembered
+_FEWEST_FRAMES = 4  # between two cuts, or stops, in a segment: where there are many, not each one need be remembered
 _LONGEST = 1.5  # times the wanted length that a segment may last while a clean start is looked for
 
 
@@ -24,7 +24,8 @@ def plan_segments(video_id: str, facts: VideoFacts, index: PacketIndex, plan: Pl
         stop_pts = int(index.pts[stop]) if stop < len(index.pts) else facts.stop_pts
         reason = _not_copyable_because(facts, index, start, stop)
         cuts = _fine_cuts(facts, index, start, stop)
-        segments.append(Segment(video_id, number, Span(int(index.pts[start]), stop_pts), start, stop - start, not reason, reason, cuts))
+        stops = _stops(index, start, stop) if cuts else ()
+        segments.append(Segment(video_id, number, Span(int(index.pts[start]), stop_pts), start, stop - start, not reason, reason, cuts, stops))
     return tuple(segments)
 
 
@@ -62,6 +63,15 @@ def _fine_cuts(facts: VideoFacts, index: PacketIndex, start: int, stop: int) -> 
     if stop == len(index.pts):
         cuts.append(Cut(stop, facts.stop_pts, stop, facts.stop_pts))
     return tuple(cuts)
+
+
+def _stops(index: PacketIndex, start: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """Where copied packets may end inside a segment, at least _FEWEST_FRAMES apart."""
+    stops: list[tuple[int, int]] = []
+    for frame in (start + np.flatnonzero(index.can_stop[start:stop])).tolist():
+        if frame - (stops[-1][0] if stops else start) >= _FEWEST_FRAMES:
+            stops.append((frame, int(index.pts[frame])))
+    return tuple(stops)
 
 
 def _not_copyable_because(facts: VideoFacts, index: PacketIndex, start: int, stop: int) -> str:

@@ -7,6 +7,7 @@ points in the order left eye, right eye, nose, left mouth corner, right mouth co
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -143,7 +144,8 @@ def _batch(image: Image) -> NDArray[np.float32]:
     """(1, 3, H, W) float32 0..255, sides grown to multiples of 32 with black on the right and below, as the nets' strides ask."""
     height, width = image.shape[:2]
     batch = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
-    batch[0, :, :height, :width] = image.transpose(2, 0, 1)
+    for channel, plane in zip(batch[0], cv2.split(image), strict=True):
+        channel[:height, :width] = plane
     return batch
 
 
