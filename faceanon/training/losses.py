@@ -1,4 +1,7 @@
-"""What the nets are told: how far a painted face is from the true one, by px, by the discriminator's and the student's features, and by identity."""
+"""What the nets are told: how far a painted face is from the true one, by px, by the discriminator's and the student's features, and by identity.
+
+Faces painted with somebody else's code have no true picture; they are held to the light of the true one, and the discriminator judges them like the others.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class Weights:
     adversarial: float = 0.5
     features: float = 0.8  # the student's
     identity: float = 0.8
+    tone: float = 4.0  # light and colour of faces painted with another's code
 
 
 def where(hole: Tensor, planes: Tensor) -> Tensor:
@@ -33,6 +37,12 @@ def where(hole: Tensor, planes: Tensor) -> Tensor:
 
 def pixels(painted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     return (weight * (painted - true).abs()).mean()
+
+
+def tone(painted: Tensor, true: Tensor) -> Tensor:
+    """Mean distance of light and colour over squares of an eighth of the crop: whoever is painted stands in the light of the place."""
+    cell = painted.shape[-1] // 8
+    return (functional.avg_pool2d(painted, cell) - functional.avg_pool2d(true, cell)).abs().mean()
 
 
 def matching(painted: list[Tensor], true: list[Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ def statistics(faces: Faces) -> tuple[Tensor, Tensor]:
     """Mean code (128,) and the factor (1,) that brings codes to a spread of one."""
     codes = torch.from_numpy(faces.codes)
     mean = codes.mean(0)
-    return mean, (1 / (codes - mean).std()).reshape(1)
+    return mean, (1 / (codes - mean).std().clamp(min=1e-3)).reshape(1)
 
 
 def train(faces: Faces, folder: Path, steps: int, seed: int, on_progress: Callable[[int, int, dict], None]) -> Student:
