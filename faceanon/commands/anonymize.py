@@ -17,7 +17,7 @@ from faceanon.archive.sources import Resolved, resolve
 from faceanon.archive.store import LocalStore, S3Store, allow, open_store, tidy
 from faceanon.commands.progress import make_progress
 from faceanon.core.errors import UsageError
-from faceanon.core.settings import ENGINES, Settings, load
+from faceanon.core.settings import ENGINES, INPAINTING, Settings, load
 from faceanon.flow import driver
 from faceanon.flow.evidence import Notary
 from faceanon.flow.job import Context, JobSpec, Loader, new_run, open_keystore
@@ -30,7 +30,7 @@ from faceanon.models.catalog import check_licences, load_models
 from faceanon.models.given import pinned
 
 OWN_FOLDERS = ("videos", "objects", "ledger", "runs")  # of OUT, should OUT be a SRC as well
-SWAP_LICENCE = "swap's people come from weights that are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
+LICENCE = "the weights that come with {engine} are for non-commercial use; licences = \"commercial\" refuses them, blur, pixelate and fill stay"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +157,7 @@ def _show(summary: dict[str, Any]) -> None:
     for line in (list(cells), [str(value) for value in cells.values()]):
         print("  ".join(text.rjust(max(len(name), len(str(value)))) for text, (name, value) in zip(line, cells.items(), strict=True)))
     print(f"videos in {summary['out']}/videos, the ledger in {summary['out']}/ledger, this summary in {summary['out']}/runs/{summary['run_id']}.json")
-    if summary["engine"] == "swap":
-        print(f"licence: {SWAP_LICENCE}")
+    if summary["engine"] in ("swap", *INPAINTING):
+        print(f"licence: {LICENCE.format(engine=summary['engine'])}")
 
 

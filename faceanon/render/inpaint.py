@@ -21,6 +21,7 @@ from faceanon.core.records import Code
 from faceanon.core.settings import RenderSettings
 from faceanon.render import align, hole
 from faceanon.render.fitting import FittingEngine, Meshes
+from faceanon.render.lit import in_light_of
 from faceanon.render.paint import TURNED_DEG, Patch, off_the_wall, person_in
 from faceanon.render.rows import rows_at
 
@@ -38,13 +39,13 @@ class InpaintEngine(FittingEngine):
         codes: Mapping[int, Code],
     ) -> None:
         self.name = settings.engine
+        self.reads_original = self.reads_expression = settings.engine == "cleanir"
         self._segmenter, self._inpainter = segmenter, inpainter
         self._codes = {identity: np.array(code, np.float32) for identity, code in codes.items()}
         self._hole = inpainter.hole()
         # nets of published layouts cut their crops otherwise, and CLEANIR's looks at the face
         self._to_crop = getattr(inpainter, "to_crop", None) or partial(facecrop.to_crop, side_px=inpainter.side_px)
-        self._unseen = np.zeros_like(self._hole) if getattr(inpainter, "sees_face", False) and settings.engine == "cleanir" else self._hole
-        self.reads_expression = settings.engine == "cleanir"
+        self._unseen = np.zeros_like(self._hole) if self.reads_original and getattr(inpainter, "sees_face", False) else self._hole
         super().__init__(settings, mesh, embedder)
 
     def _has_face(self, identity: int) -> bool:
@@ -61,7 +62,11 @@ class InpaintEngine(FittingEngine):
         crops = np.stack([hole.cut(parts[i], at, self._unseen) for i, at in places.items()])
         laid = np.stack([transform(meshes[i][:, :2], matrices[i]) for i in places])  # (N, 468, 2) px of the crops
         codes = np.stack([self._codes[int(self._regions.identity[i])] for i in places])
-        for i, new, points in zip(places, self._inpainter.inpaint(crops, laid, codes), laid, strict=True):
+        painted = self._inpainter.inpaint(crops, laid, codes)
+        if self.reads_original:
+            olds = [hole.cut(parts[i], at, np.zeros_like(self._hole)) for i, at in places.items()]
+            painted = [in_light_of(new, old, points) for new, old, points in zip(painted, olds, laid, strict=True)]
+        for i, new, points in zip(places, painted, laid, strict=True):
             made[i] = self._patch(picture, i, meshes[i], places[i], new, points)
         return made
 
