@@ -83,16 +83,25 @@ def look(pair: Pair, cuts: list[int], models: Models, settings: Settings, sample
 
 def _face(before: Picture, after: Picture, box: NDArray[np.float32], points: NDArray[np.float32], models: Models) -> tuple[bool, NDArray, NDArray | None] | None:
     """Whether the face is frontal, its embedding, and the new face's; None where the mesh does not see a face in the source either."""
-    old = _embedded(before, box, points, models)
+    old = fitted(before, box, points, models)
     if old is None:
         return None
-    new = _embedded(after, box, points, models) if change(before, after, box.tolist()) >= LEAST_CHANGE else None
-    frontal, original = old
-    return frontal, original, None if new is None else new[1]
+    new = fitted(after, box, points, models) if change(before, after, box.tolist()) >= LEAST_CHANGE else None
+    return old.frontal, old.embedding, None if new is None else new.embedding
 
 
-def _embedded(picture: Picture, box: NDArray[np.float32], points: NDArray[np.float32], models: Models) -> tuple[bool, NDArray[np.float32]] | None:
-    image, to_view, _, _ = view(picture, box, _VIEW, _VIEW_FACE_PX)
+@dataclass(frozen=True, eq=False)  # holds arrays
+class Fitted:
+    """A face that the mesh sees in a picture."""
+
+    frontal: bool
+    embedding: NDArray[np.float32]  # (D,)
+    mesh: NDArray[np.float32]  # (468, 3) px of the picture
+
+
+def fitted(picture: Picture, box: NDArray[np.float32], points: NDArray[np.float32], models: Models) -> Fitted | None:
+    """The face in this place; None where the mesh sees none."""
+    image, to_view, corner, scale = view(picture, box, _VIEW, _VIEW_FACE_PX)
     there = to_view(box.reshape(2, 2)).reshape(4)
     mesh, score = models.mesh.fit(image, to_view(points), there)
     hull = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
@@ -100,4 +109,5 @@ def _embedded(picture: Picture, box: NDArray[np.float32], points: NDArray[np.flo
         return None
     five = five_points(mesh)
     frontal = yaw_deg(mesh) < FRONTAL_DEG and abs(math.degrees(roll_of(five))) < FRONTAL_DEG
-    return frontal, models.embedder.embed(image, five, hull)
+    placed = mesh / np.float32(scale) + np.append(corner, 0).astype(np.float32)
+    return Fitted(frontal, models.embedder.embed(image, five, hull), placed.astype(np.float32))
