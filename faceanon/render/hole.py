@@ -55,7 +55,7 @@ def place(picture: Picture, to_crop: NDArray[np.float32], side_px: int) -> Place
 
 
 def cut(part: Image, at: Place, hole: NDArray[np.float32]) -> Image:
-    """(S, S, 3) the crop of `part` (h, w, 3), which is the picture's at.box. In the hole (S, S) it holds what lies around, drawn inwards."""
+    """(S, S, 3) the crop of `part` (h, w, 3), which is the picture's at.box. In the hole (S, S) it is black."""
     reach = 2 * _GUARD_PX + 1
     known = 1 - cv2.dilate((_to_part(hole, at, cv2.INTER_LINEAR) > 0).astype(np.float32), np.ones((reach, reach)))
     filled = part * known[..., None]
@@ -67,13 +67,15 @@ def cut(part: Image, at: Place, hole: NDArray[np.float32]) -> Image:
         matrix = _after_resize(matrix, at.size, size)
     colour, share = (cv2.warpAffine(a, matrix, (at.side_px, at.side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for a in (filled, known))
     crop = colour / np.maximum(share, 1e-3)[..., None]
-    for sigma in (2.0, 8.0, 32.0):
-        gap = share < 0.1
+    gap = (share < 0.1) & (hole == 0)  # known px begin a little farther out than the hole ends
+    for sigma in (2.0, 8.0):
         if not gap.any():
             break
         near, weight = cv2.GaussianBlur(colour, (0, 0), sigma), cv2.GaussianBlur(share, (0, 0), sigma)
-        crop[gap] = near[gap] / np.maximum(weight[gap], 1e-6)[:, None]
-        share = np.where(gap & (weight > 1e-3), 1, share)
+        gap &= weight > 1e-3
+        crop[gap] = near[gap] / weight[gap][:, None]
+        gap = (share < 0.1) & (hole == 0) & (weight <= 1e-3)
+    crop[hole > 0] = 0
     return np.rint(np.clip(crop, 0, 255)).astype(np.uint8)
 
 
