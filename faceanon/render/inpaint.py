@@ -20,10 +20,13 @@ from faceanon.core.ports import FaceEmbedder, FaceInpainter, FaceMesh, PersonSeg
 from faceanon.core.records import Code
 from faceanon.core.settings import RenderSettings
 from faceanon.render import align, hole
+from faceanon.render import topology as topo
 from faceanon.render.fitting import FittingEngine, Meshes
 from faceanon.render.lit import in_light_of
 from faceanon.render.paint import TURNED_DEG, Patch, off_the_wall, person_in
 from faceanon.render.rows import rows_at
+
+SHUT = 0.75  # of an eye's opening in the mesh; what is left is the line of the lashes
 
 
 class InpaintEngine(FittingEngine):
@@ -60,7 +63,7 @@ class InpaintEngine(FittingEngine):
             return made
         parts = {i: picture.crop(at.box) for i, at in places.items()}
         crops = np.stack([hole.cut(parts[i], at, self._unseen) for i, at in places.items()])
-        laid = np.stack([transform(meshes[i][:, :2], matrices[i]) for i in places])  # (N, 468, 2) px of the crops
+        laid = np.stack([transform(self._posed(meshes[i], i, picture.index), matrices[i]) for i in places])  # (N, 468, 2) px of the crops
         codes = np.stack([self._codes[int(self._regions.identity[i])] for i in places])
         painted = self._inpainter.inpaint(crops, laid, codes)
         if self.reads_original:
@@ -69,6 +72,10 @@ class InpaintEngine(FittingEngine):
         for i, new, points in zip(places, painted, laid, strict=True):
             made[i] = self._patch(picture, i, meshes[i], places[i], new, points)
         return made
+
+    def _posed(self, mesh: NDArray[np.float32], i: int, frame: int) -> NDArray[np.float32]:
+        """(468, 2) px of the picture. The mesh shows shut eyes half open; where the frame may be asked, its lids come down."""
+        return with_lids(mesh[:, :2], self._demand(frame, i).closed) if self.reads_expression else mesh[:, :2]
 
     def _patch(self, picture: Picture, i: int, mesh: NDArray[np.float32], at: hole.Place, new: Image, points: NDArray[np.float32]) -> Patch:
         boxed = self._settings.mask == "box"
@@ -92,3 +99,14 @@ class InpaintEngine(FittingEngine):
             x1, y1 = np.clip(np.ceil(cover[2:] - low), 0, size).astype(int)
             alpha[y0:y1, x0:x1] = np.minimum(alpha[y0:y1, x0:x1], own[y0:y1, x0:x1])
         return alpha
+
+
+def with_lids(flat: NDArray[np.float32], closed: float) -> NDArray[np.float32]:
+    """flat (468, 2) with the upper lids brought down, by closed 0..1 of SHUT."""
+    if closed <= 0:
+        return flat
+    lowered = flat.copy()
+    for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
+        lower, upper = list(ring[1:8]), list(ring[:8:-1])
+        lowered[upper] -= SHUT * closed * (flat[upper] - flat[lower])
+    return lowered

@@ -14,10 +14,11 @@ from faceanon.core.geometry import transform
 from faceanon.core.picture import Picture
 from faceanon.core.records import Method, Painted, RegionTable
 from faceanon.core.settings import RenderSettings
-from faceanon.models.fakes import FakeInpainter, FakeMesh, FakeSegmenter
+from faceanon.models.fakes import FakeInpainter, FakeMesh, FakeSegmenter, mean_mesh
 from faceanon.render import hole
+from faceanon.render import topology as topo
 from faceanon.render.engines import make_engine
-from faceanon.render.inpaint import InpaintEngine
+from faceanon.render.inpaint import InpaintEngine, with_lids
 
 SETTINGS = RenderSettings(engine="deepprivacy")
 BOX = (50.0, 40.0, 100.0, 100.0)
@@ -162,3 +163,15 @@ def test_an_engine_without_its_net_is_refused():
         make_engine(SETTINGS, mesh=FakeMesh())
     with pytest.raises(SettingsError, match="face mesh"):
         make_engine(SETTINGS, inpainter=FakeInpainter())
+
+
+def test_shut_eyes_bring_the_lids_together():
+    """Wholly shut, a quarter of the mesh's opening is left, and nothing but upper lids has moved; open eyes stay."""
+    mesh = mean_mesh()[:, :2] * 100
+
+    shut = with_lids(mesh, 1.0)
+
+    moved = np.flatnonzero(np.any(shut != mesh, axis=1))
+    assert set(moved) <= {*topo.RIGHT_EYE, *topo.LEFT_EYE}
+    assert np.allclose(shut[159] - shut[145], 0.25 * (mesh[159] - mesh[145]), atol=1e-4)
+    assert with_lids(mesh, 0.0) is mesh
