@@ -1,4 +1,4 @@
-"""`faceanon evaluate detection | shots | coverage | swap | faces | video`: against known truth or the source, with the models and the settings that a run would use."""
+"""`faceanon evaluate detection | shots | coverage | swap | faces | angles | video`: with the models and the settings that a run would use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from faceanon.analyze.detect import look_at_image
 from faceanon.analyze.shots import ShotScorer
-from faceanon.commands import evaluate_faces, evaluate_video, swapped
+from faceanon.commands import evaluate_angles, evaluate_faces, evaluate_video, swapped
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import Settings, load
 from faceanon.evaluation.detection import Detect, evaluate_detection, read_tar, read_wider
@@ -42,15 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     swap.add_argument("--samples", type=int, default=40, help="evenly spaced frames a video that are looked at")
     swap.add_argument("--least-px", type=float, default=48.0, help="narrower faces are not counted")
     swap.add_argument("--frontal", action="store_true", help="spreads and distances over frontal frames alone")
-    for kind in (detection, shots, coverage, swap, evaluate_faces.add_arguments(kinds), evaluate_video.add_arguments(kinds)):
+    further = [job.add_arguments(kinds) for job in (evaluate_faces, evaluate_angles, evaluate_video)]
+    for kind in (detection, shots, coverage, swap, *further):
         kind.add_argument("--settings", type=Path, metavar="FILE.toml")
         kind.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.settings) if arguments.settings else Settings()
-    kinds = {"detection": _detection, "shots": _shots, "coverage": _coverage, "swap": _swap, "faces": evaluate_faces.run, "video": evaluate_video.run}
-    return kinds[arguments.kind](arguments, settings)
+    further = {"faces": evaluate_faces.run, "angles": evaluate_angles.run, "video": evaluate_video.run}
+    return {"detection": _detection, "shots": _shots, "coverage": _coverage, "swap": _swap, **further}[arguments.kind](arguments, settings)
 
 
 def _detection(arguments: argparse.Namespace, settings: Settings) -> int:

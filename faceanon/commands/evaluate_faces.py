@@ -38,10 +38,8 @@ _TILE_PX = 112
 
 def add_arguments(kinds) -> argparse.ArgumentParser:
     faces = kinds.add_parser("faces", help="new faces in photos of named people: privacy and likeness, engine by engine")
-    faces.add_argument("--faces", type=Path, required=True, metavar="MANIFEST", help="tsv or csv with the columns file and person, or of pairs")
-    faces.add_argument("--root", type=Path, metavar="DIR|TAR", help="where the files are (beside the manifest)")
+    add_manifest(faces)
     faces.add_argument("--engine", default="swap", help="names separated by commas, a variant after a colon as in cleanir:vae; or all")
-    faces.add_argument("--people", type=int, metavar="N", help="at most so many people (all who have two photos)")
     faces.add_argument("--twice", type=int, default=160, metavar="N", help="of them, so many are painted with a second key, too (160)")
     faces.add_argument("--sheet", type=Path, metavar="FILE.png", help="sixty faces before and after, to be looked at")
     faces.add_argument("--plot", type=Path, metavar="FILE.png", help="the engines' main numbers side by side")
@@ -49,12 +47,18 @@ def add_arguments(kinds) -> argparse.ArgumentParser:
     return faces
 
 
+def add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--faces", type=Path, required=True, metavar="MANIFEST", help="tsv or csv with the columns file and person, or of pairs")
+    parser.add_argument("--root", type=Path, metavar="DIR|TAR", help="where the files are (beside the manifest)")
+    parser.add_argument("--people", type=int, metavar="N", help="at most so many people (all who have two photos)")
+
+
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     words = ALL if arguments.engine == "all" else tuple(dict.fromkeys(arguments.engine.split(",")))
     engines = {word: with_engine(settings, word) for word in words}
     with tempfile.TemporaryDirectory(prefix="faceanon-faces-") as folder:
         studio = Studio(settings)
-        people, bystanders = _people(arguments, settings, studio)
+        people, bystanders = find_people(arguments, settings, studio)
         results: dict[str, list[PaintedFace]] = {}
         tiles: dict[str, list[Image]] = {}
         for word, chosen in engines.items():
@@ -82,14 +86,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-class _Person:
+class Person:
     """Two photos of somebody, found and looked at once for all engines."""
 
     def __init__(self, name: str, faces: tuple[Face, Face], looks: tuple[Looks, Looks]) -> None:
         self.name, self.faces, self.looks = name, faces, looks
 
 
-def _people(arguments: argparse.Namespace, settings: Settings, studio: Studio) -> tuple[list[_Person], list[Looks]]:
+def find_people(arguments: argparse.Namespace, settings: Settings, studio: Studio) -> tuple[list[Person], list[Looks]]:
     """Everybody whose two photos both show a face, and those of whom there is only one photo. Raises UsageError where there are fewer than two people."""
     read = opener(arguments.root or arguments.faces.parent)
     photos = read_manifest(arguments.faces)
@@ -97,7 +101,7 @@ def _people(arguments: argparse.Namespace, settings: Settings, studio: Studio) -
     for pair in two_of_each(photos, arguments.people):
         faces = [_face(photo, read, settings, studio) for photo in pair]
         if all(faces):
-            found.append(_Person(pair[0].person, tuple(faces), tuple(studio.looks(face.image, face) for face in faces)))  # type: ignore[arg-type]
+            found.append(Person(pair[0].person, tuple(faces), tuple(studio.looks(face.image, face) for face in faces)))  # type: ignore[arg-type]
     if len(found) < 2:
         raise UsageError("holds fewer than two people with two photos that show a face", source=str(arguments.faces))
     alone = [face for photo in bystanders_of(photos) if (face := _face(photo, read, settings, studio))]
@@ -110,7 +114,7 @@ def _face(photo: Photo, read, settings: Settings, studio: Studio) -> Face | None
     return None if image is None else face_of(as_picture(image).bgr(), studio.models.detector, settings)
 
 
-def _judged(word: str, settings: Settings, studio: Studio, people: Sequence[_Person], twice: int, folder: Path) -> tuple[list[PaintedFace], list[Image]]:
+def _judged(word: str, settings: Settings, studio: Studio, people: Sequence[Person], twice: int, folder: Path) -> tuple[list[PaintedFace], list[Image]]:
     """Every face that this engine paints, and tiles of those of key 0."""
     faces, tiles = [], []
     for key, own in ((0, people), (1, people[:: max(1, len(people) // max(twice, 1))] if twice else [])):

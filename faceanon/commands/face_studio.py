@@ -23,6 +23,7 @@ from faceanon.evaluation.faces import Looks, PaintedFace
 from faceanon.identity.codes import choose_codes
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.persona import PersonaNeed, choose_personas
+from faceanon.models.catalog import Models
 from faceanon.models.emotion import EmotionReader
 from faceanon.models.judge_faceres import FaceresEmbedder
 from faceanon.models.mesh import roll_of
@@ -34,6 +35,7 @@ from faceanon.render.engines import make_engine
 SCOPE = "archive"
 SAME_PLACE_IOU = 0.4
 _LOOKERS = frozenset({"detector", "mesh", "embedder", "attributes"})
+_PAINTERS = frozenset({"mesh", "embedder", "segmenter", "people", "attributes", "bank", "inpainter"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +102,21 @@ def need_of(person: str, looks: Sequence[Looks], keystore: Keystore) -> PersonaN
 class Painter:
     """One engine with one keystore: gives each person their new face, and paints it."""
 
-    def __init__(self, settings: Settings, keystore: Keystore, needs: Sequence[PersonaNeed]) -> None:
+    def __init__(self, settings: Settings, keystore: Keystore, needs: Sequence[PersonaNeed], models: Models | None = None) -> None:
+        """models: of another painter of the same engine."""
         self._settings, self._keystore = settings, keystore
-        self._models = loaded_once(settings, need=frozenset({"mesh", "embedder", "segmenter", "people", "attributes", "bank", "inpainter"}))
+        self.models = models or loaded_once(settings, need=_PAINTERS)
         self._chosen = self._choose(needs)
 
     def _choose(self, needs: Sequence[PersonaNeed]) -> Mapping[str, Any]:
         """A persona or a code for each label, as the job's linker chooses them for an archive."""
-        render, bank = self._settings.render, self._models.bank
+        render, bank = self._settings.render, self.models.bank
 
         def draw(label: str, n: int) -> int:
             return self._keystore.draw(SCOPE, label, n)
 
         if render.engine == "swap":
-            return choose_personas(needs, bank, self._models.people.embedding, draw)  # type: ignore[union-attr,arg-type]
+            return choose_personas(needs, bank, self.models.people.embedding, draw)  # type: ignore[union-attr,arg-type]
         return choose_codes(render, needs, bank, draw, taken={}) if render.engine in INPAINTING else {}  # type: ignore[arg-type]
 
     def engine(self, person: str, *, checks: bool) -> FaceEngine:
@@ -121,16 +124,16 @@ class Painter:
         chosen, render = self._chosen.get(self._keystore.label(SCOPE, person)), self._settings.render
         return make_engine(
             render,
-            mesh=self._models.mesh,
-            embedder=self._models.embedder if checks else None,
-            segmenter=self._models.segmenter,
-            portraits={0: self._models.people.portrait(chosen)} if render.engine == "swap" else {},  # type: ignore[union-attr,arg-type]
-            inpainter=self._models.inpainter,
+            mesh=self.models.mesh,
+            embedder=self.models.embedder if checks else None,
+            segmenter=self.models.segmenter,
+            portraits={0: self.models.people.portrait(chosen)} if render.engine == "swap" else {},  # type: ignore[union-attr,arg-type]
+            inpainter=self.models.inpainter,
             codes={0: chosen} if render.engine in INPAINTING else {},  # type: ignore[dict-item]
         )
 
-    def paint(self, person: str, faces: Sequence[Face], *, timed: bool) -> list[Shown]:
-        engine = self.engine(person, checks=True)
+    def paint(self, person: str, faces: Sequence[Face], *, timed: bool, checks: bool = True) -> list[Shown]:
+        engine = self.engine(person, checks=checks)
         shown = [self._paint(engine, face) for face in faces]
         if not timed:
             return shown

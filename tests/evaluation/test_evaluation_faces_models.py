@@ -92,3 +92,14 @@ def test_a_photo_becomes_a_frame_and_back():
     """What is not painted looks the same, within the rounding of colours."""
     image = cv2.resize(np.random.default_rng(2).integers(0, 255, (9, 11, 3), np.uint8), (61, 47))
     assert np.abs(as_picture(image).bgr().astype(int) - image).max() <= 3
+
+
+@pytest.mark.models
+def test_by_angle_people_are_first_themselves_and_then_not(album, capsys):
+    """The real photos and each angle are rows; a person's own code is nearer to them than its opposite."""
+    assert main(["evaluate", "angles", "--faces", str(album / "faces.tsv"), "--angles", "0,170", "--format", "json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert [row["row"] for row in report["rows"]] == ["real photos", "0 degrees", "170 degrees"]
+    assert report["rows"][0]["other photo"]["dlib 0.600"] == 1
+    assert report["rows"][2]["same photo"]["dlib 0.600"] == 0
