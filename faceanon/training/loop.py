@@ -31,6 +31,7 @@ from faceanon.training.student import statistics
 
 STATE = "state.pt"
 BETAS = (0.5, 0.99)
+STUDENT_EVERY = 2  # steps; its terms count as much more
 _RAMP = 100  # steps over which a rate rises
 
 
@@ -162,12 +163,12 @@ class Training:
         terms = {"pixels": losses.pixels(raw[own], batch.pictures[own], losses.where(hole, batch.planes).expand(len(own), -1, -1, -1)[own])}
         if others:
             terms["tone"] = losses.tone(painted[~own], batch.pictures[~own])
-        if self._student is not None and within >= phase.plain_steps // 2:
+        if self._student is not None and within >= phase.plain_steps // 2 and within % STUDENT_EVERY == 0:
             terms |= self._likeness(painted[own], batch.pictures[own])
         judged = {}
         if judging:
-            judged["judge"] = self._teach_judge(batch, painted.detach())
-            terms |= self._judged(batch, painted, own)
+            judged["judge"], wanted = self._teach_judge(batch, painted.detach())
+            terms |= self._judged(batch, painted, own, wanted)
         total = sum((getattr(phase.weights, name) * term for name, term in terms.items()), torch.zeros(()))
         self._update(self._net, self._best, total)
         with torch.no_grad():
@@ -179,21 +180,20 @@ class Training:
         with torch.no_grad():
             code, seen = self._student(losses.chips(true))
         its_code, its_seen = self._student(losses.chips(painted))
-        return {"features": losses.matching(its_seen[:3], seen[:3]), "identity": losses.identity(its_code, code)}
+        return {"features": STUDENT_EVERY * losses.matching(its_seen[:3], seen[:3]), "identity": STUDENT_EVERY * losses.identity(its_code, code)}
 
-    def _teach_judge(self, batch: Batch, painted: Tensor) -> Tensor:
+    def _teach_judge(self, batch: Batch, painted: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Its loss, and what it saw in the true pictures."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            true, _ = self._judge(batch.pictures, batch.planes, batch.maps)
+            true, seen = self._judge(batch.pictures, batch.planes, batch.maps)
             false, _ = self._judge(painted, batch.planes, batch.maps)
         loss = losses.judge(true, false)
         self._update(self._judge, self._best_judge, loss)
-        return loss
+        return loss, [feature.detach() for feature in seen]
 
-    def _judged(self, batch: Batch, painted: Tensor, own: Tensor) -> dict[str, Tensor]:
+    def _judged(self, batch: Batch, painted: Tensor, own: Tensor, wanted: list[Tensor]) -> dict[str, Tensor]:
         self._judge.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            with torch.no_grad():
-                _, wanted = self._judge(batch.pictures, batch.planes, batch.maps)
             score, seen = self._judge(painted, batch.planes, batch.maps)
         self._judge.requires_grad_(True)
         return {"matching": losses.matching([f[own] for f in seen], [f[own] for f in wanted]), "adversarial": -score.float().mean()}
