@@ -22,7 +22,7 @@ from faceanon.core.settings import RenderSettings
 from faceanon.render import align, hole
 from faceanon.render import topology as topo
 from faceanon.render.fitting import FittingEngine, Meshes
-from faceanon.render.lit import in_light_of
+from faceanon.render.lit import as_vivid_as, in_light_of, in_skin_of
 from faceanon.render.paint import TURNED_DEG, Patch, off_the_wall, person_in
 from faceanon.render.rows import rows_at
 
@@ -65,10 +65,12 @@ class InpaintEngine(FittingEngine):
         crops = np.stack([hole.cut(parts[i], at, self._unseen) for i, at in places.items()])
         laid = np.stack([transform(self._posed(meshes[i], i, picture.index), matrices[i]) for i in places])  # (N, 468, 2) px of the crops
         codes = np.stack([self._codes[int(self._regions.identity[i])] for i in places])
-        painted = self._inpainter.inpaint(crops, laid, codes)
+        painted = [as_vivid_as(new, crop, self._hole) for new, crop in zip(self._inpainter.inpaint(crops, laid, codes), crops, strict=True)]
         if self.reads_original:
             olds = [hole.cut(parts[i], at, np.zeros_like(self._hole)) for i, at in places.items()]
             painted = [in_light_of(new, old, points) for new, old, points in zip(painted, olds, laid, strict=True)]
+        else:
+            painted = [in_skin_of(new, crop, self._hole, points) for new, crop, points in zip(painted, crops, laid, strict=True)]
         for i, new, points in zip(places, painted, laid, strict=True):
             made[i] = self._patch(picture, i, meshes[i], places[i], new, points)
         return made
