@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 from support.fake_archive import fake_models, frames, run_local, write_archive
 
+from faceanon.cli import main
+from faceanon.commands import anonymize
 from faceanon.core.settings import Settings
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.identity import gallery
@@ -76,3 +80,22 @@ def test_a_person_keeps_the_code_in_a_later_run_and_each_engine_has_its_own(tmp_
     assert second.codes == first.codes
     assert set(third.codes) == {"cleanir 120", "deepprivacy"}
     assert third.codes["cleanir 120"] == first.codes["cleanir 120"]
+
+
+def test_weights_are_named_on_the_command_line_and_pinned(tmp_path, capsys):
+    """--engine, --variant, --mask and --weights become settings with the weights' digest, so that other weights are other outputs; missing ones are said at once."""
+    paths = [tmp_path / name for name in ("one.safetensors", "two.safetensors")]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    parser = argparse.ArgumentParser()
+    anonymize.add_arguments(parser)
+    words = ["a.mp4", "--output", "out", "--engine", "deepprivacy", "--variant", "keypoints", "--mask", "box", "--weights"]
+
+    one, two = (anonymize._settings(parser.parse_args([*words, str(path)])) for path in paths)
+    code = main(["anonymize", str(tmp_path), "--output", str(tmp_path / "out"), "--engine", "cleanir", "--weights", str(tmp_path / "none")])
+
+    assert (one.render.engine, one.render.variant, one.render.mask) == ("deepprivacy", "keypoints", "box")
+    assert one.render.weights_sha256 == hashlib.sha256(b"one.safetensors").hexdigest()
+    assert one.digest() != two.digest()
+    assert code == 1
+    assert "no weights at" in capsys.readouterr().err
