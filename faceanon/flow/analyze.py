@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from faceanon.analyze.joining import join
 from faceanon.analyze.segment import LOOKAHEAD, analyze_segment
+from faceanon.core.picture import Image
+from faceanon.core.ports import FaceDetector
 from faceanon.core.records import VideoAnalysis, VideoPlan
 from faceanon.flow import layout
 from faceanon.flow.job import Context
@@ -25,12 +30,13 @@ def run(context: Context, unit: Row) -> Row:
     watch = Stopwatch()
     models = context.models(*MODELS)
     reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
-    pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment.stop_frame) if len(plan.segments) == 1 else reader
+    detector = _Counting(models.detector)
+    pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment, lambda: not detector.found) if len(plan.segments) == 1 else reader
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),
             segment,
-            detector=timed(models.detector, "detect", watch, "detect"),
+            detector=timed(detector, "detect", watch, "detect"),
             mesh=timed(models.mesh, "fit", watch, "detect"),
             embedder=timed(models.embedder, "embed", watch, "embed"),
             reader=timed(models.attributes, "read", watch, "embed"),
@@ -39,6 +45,20 @@ def run(context: Context, unit: Row) -> Row:
         )
     save_analysis(context.work, context.keystore, name, analysis)
     return {"frames": segment.num_frames, "detected_frames": analysis.num_frames_detected, "cpu": watch.rounded()}
+
+
+class _Counting:
+    """A detector that remembers whether it has found anything."""
+
+    def __init__(self, inner: FaceDetector) -> None:
+        self.name, self.model_sha256 = inner.name, inner.model_sha256
+        self.found = 0
+        self._inner = inner
+
+    def detect(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        faces = self._inner.detect(image)
+        self.found += len(faces[2])
+        return faces
 
 
 def load(context: Context, output_id: str, plan: VideoPlan) -> VideoAnalysis:

@@ -7,11 +7,13 @@ what a second reading would give, to the sample.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from faceanon.core.picture import Picture
+from faceanon.core.records import Segment
 
+BEFORE_A_FACE = 64  # pictures before the look that sees the first one: it comes a window late, and covers begin earlier
 Key = tuple[str, int]  # output id, segment number
 
 
@@ -26,24 +28,27 @@ class Reader(Protocol):
 
 
 class Kept(Iterator[Picture]):
-    """All pictures of one segment, each let go of as it is taken."""
+    """Pictures of one segment in order, each let go of as it is taken."""
 
     def __init__(self, pictures: deque[Picture], decode_errors: int) -> None:
         self.decode_errors = decode_errors
         self._pictures = pictures
 
-    def __len__(self) -> int:
-        return len(self._pictures)
+    @property
+    def stop_frame(self) -> int:
+        """The frame after the last one that is kept."""
+        return self._pictures[-1].index + 1 if self._pictures else 0
 
     def __next__(self) -> Picture:
         if not self._pictures:
             raise StopIteration
         return self._pictures.popleft()
 
-    def until(self, first_frame: int, stop_frame: int) -> Kept:
-        """Those with first_frame <= frame < stop_frame; all before them are let go of."""
+    def until(self, first_frame: int, stop_frame: int) -> Kept | None:
+        """All with first_frame <= frame < stop_frame, or None where one is missing; all before `stop_frame` are let go of."""
         found = [self._pictures.popleft() for _ in range(sum(picture.index < stop_frame for picture in self._pictures))]
-        return Kept(deque(picture for picture in found if picture.index >= first_frame), self.decode_errors)
+        wanted = deque(picture for picture in found if picture.index >= first_frame)
+        return Kept(wanted, self.decode_errors) if len(wanted) == stop_frame - first_frame else None
 
 
 class Keeper:
@@ -54,27 +59,30 @@ class Keeper:
         self._key: Key | None = None
         self._kept = Kept(deque(), 0)
 
-    def watch(self, key: Key, reader: Reader, stop_frame: int) -> Iterator[Picture]:
-        """The reader's pictures, with copies kept of those before `stop_frame`: of all, or of none where they are too many."""
+    def watch(self, key: Key, reader: Reader, segment: Segment, is_empty: Callable[[], bool]) -> Iterator[Picture]:
+        """The reader's pictures, with copies kept of the segment's own, or of none where they would be too many.
+
+        is_empty: whether no face was seen so far. As long as none was, only the last BEFORE_A_FACE pictures stay: of a video without faces none is
+        ever asked for, and memory that is used again at once costs much less than fresh memory.
+        """
         self.drop()
-        if not self._limit_bytes:
-            yield from reader
-            return
         pictures: deque[Picture] = deque()
-        room = self._limit_bytes
+        fits = True
         for picture in reader:
-            if picture.index < stop_frame and room > 0:
-                room -= sum(plane.nbytes for plane in picture.planes)
-                pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
-            if room <= 0:
-                pictures.clear()
-            self._key, self._kept = key, Kept(pictures, reader.decode_errors)
+            if picture.index < segment.stop_frame and fits:
+                size = sum(plane.nbytes for plane in picture.planes)
+                fits = size * max(segment.num_frames, BEFORE_A_FACE) <= self._limit_bytes
+                if fits:
+                    pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
+                    self._key, self._kept = key, Kept(pictures, reader.decode_errors)
+                if len(pictures) > BEFORE_A_FACE and is_empty():
+                    pictures.popleft()
             yield picture
         self._kept.decode_errors = reader.decode_errors
 
-    def take(self, key: Key, num_frames: int) -> Kept | None:
-        """What is kept of this segment, once, if it is whole."""
-        kept = self._kept if key == self._key and len(self._kept) == num_frames else None
+    def take(self, key: Key, stop_frame: int) -> Kept | None:
+        """What is kept of this segment, once: its last pictures at least."""
+        kept = self._kept if key == self._key and self._kept.stop_frame == stop_frame else None
         self.drop()
         return kept
 

@@ -107,7 +107,7 @@ def _render(
     source = context.segment_source(plan, segment)
     mixes = context.settings.encode.copy_clean and not mixable(plan.facts)
     pieces = divide(segment, painted_frames(own, segment)) if mixes else (Piece(segment.span, segment.first_frame, segment.num_frames, False),)
-    kept = context.kept.take((output_id, segment.segment_no), segment.num_frames)
+    kept = context.kept.take((output_id, segment.segment_no), segment.stop_frame)
     path = context.scratch.file(".nut")
     done: list[Piece] = []
     paints: list[TrackPaint] = []
@@ -119,7 +119,7 @@ def _render(
                 sha256, size = copied_digest(source, plan.facts, span)
             done.append(replace(piece, sha256=sha256, size=size))
             continue
-        pictures = kept.until(span.first_frame, span.stop_frame) if kept else read_pictures(source, plan.facts, span)
+        pictures = (kept and kept.until(span.first_frame, span.stop_frame)) or read_pictures(source, plan.facts, span)
         part = context.scratch.file(".nut")
         _paint(pictures, engine, own, span, part, plan, context.settings.encode, watch)
         done.append(replace(piece, size=part.stat().st_size))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from faceanon.core.picture import Picture, PlaneFormat
-from faceanon.flow.kept import Keeper
+from faceanon.core.records import Segment
+from faceanon.core.timeline import Span
+from faceanon.flow.kept import BEFORE_A_FACE, Keeper
 
 FORMAT = PlaneFormat(8, (2, 2), False, "bt709")
 BYTES = 96 * 64 * 3 // 2
@@ -33,13 +35,17 @@ class Reader:
         return Picture(self._next - 1, 10 * (self._next - 1), self._planes, FORMAT)
 
 
-def seen(keeper: Keeper, count: int, stop_frame: int) -> list[int]:
-    return [picture.index for picture in keeper.watch(KEY, Reader(count), stop_frame)]
+def segment(stop_frame: int) -> Segment:
+    return Segment("video", 0, Span(0, 10 * stop_frame), 0, stop_frame, True)
+
+
+def seen(keeper: Keeper, count: int, stop_frame: int, is_empty=lambda: False) -> list[int]:
+    return [picture.index for picture in keeper.watch(KEY, Reader(count), segment(stop_frame), is_empty)]
 
 
 def test_what_is_kept_is_what_was_read():
     """Every picture before the end of the segment, as it was, writable, with the count of damaged frames."""
-    keeper = Keeper(10 * BYTES)
+    keeper = Keeper(2 * BEFORE_A_FACE * BYTES)
 
     assert seen(keeper, 6, 4) == [0, 1, 2, 3, 4, 5]
     kept = keeper.take(KEY, 4)
@@ -54,23 +60,46 @@ def test_what_is_kept_is_what_was_read():
 
 def test_pictures_are_given_once_and_only_whole():
     """A second painting, another segment, a reading that ended early: all read again."""
-    keeper = Keeper(10 * BYTES)
+    keeper = Keeper(2 * BEFORE_A_FACE * BYTES)
 
     seen(keeper, 6, 6)
-    assert keeper.take(KEY, 6) is not None
+    kept = keeper.take(KEY, 6)
+    assert kept is not None
+    assert [picture.index for picture in kept.until(1, 3) or ()] == [1, 2]
+    assert kept.until(2, 5) is None
     assert keeper.take(KEY, 6) is None
     seen(keeper, 6, 6)
     assert keeper.take(("output", 1), 6) is None
     assert keeper.take(KEY, 6) is None
-    reading = keeper.watch(KEY, Reader(6), 6)
+    reading = keeper.watch(KEY, Reader(6), segment(6), lambda: False)
     next(reading), next(reading)
     assert keeper.take(KEY, 6) is None
 
 
 def test_too_many_pictures_are_not_kept():
     """Beyond the bound nothing stays in memory, and reading goes on; a bound of 0 keeps nothing at all."""
-    for limit in (0, 3 * BYTES):
+    for limit in (0, (BEFORE_A_FACE - 1) * BYTES):
         keeper = Keeper(limit)
 
         assert seen(keeper, 6, 6) == [0, 1, 2, 3, 4, 5]
         assert keeper.take(KEY, 6) is None
+
+
+def test_of_a_video_without_faces_little_is_kept():
+    """Until a face is seen only the last pictures stay; from then on all do, and those before are read again."""
+    keeper = Keeper(200 * BYTES)
+    fed = 0
+
+    def is_empty() -> bool:
+        nonlocal fed
+        fed += 1
+        return fed < 40
+
+    seen(keeper, 150, 150, is_empty)
+    kept = keeper.take(KEY, 150)
+
+    first = 39
+    assert kept is not None
+    assert [picture.index for picture in kept] == list(range(first, 150))
+    seen(keeper, 150, 150, lambda: True)
+    assert len(list(keeper.take(KEY, 150) or ())) == BEFORE_A_FACE
