@@ -156,15 +156,15 @@ class Training:
         hole, judging = hole_of(phase.side_px), within >= phase.plain_steps
         others = round(self._plan.strangers * phase.batch) if judging else 0
         own = torch.arange(phase.batch) % max(phase.batch // max(others, 1), 1) > 0 if others else torch.ones(phase.batch, dtype=torch.bool)
-        codes = torch.where(own[:, None], batch.codes, batch.codes.roll(1, 0))
+        whose = torch.where(own, torch.arange(phase.batch), torch.arange(phase.batch).roll(1))
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, codes).float()
+            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, batch.codes[whose]).float()
         painted = torch.where(hole > 0, raw, batch.pictures)
         terms = {"pixels": losses.pixels(raw[own], batch.pictures[own], losses.where(hole, batch.planes).expand(len(own), -1, -1, -1)[own])}
         if others:
             terms["tone"] = losses.tone(painted[~own], batch.pictures[~own])
-        if self._student is not None and within >= phase.plain_steps // 2 and within % STUDENT_EVERY == 0:
-            terms |= self._likeness(painted[own], batch.pictures[own])
+        if self._student is not None and within >= phase.plain_steps // 2 and (within + 1) % STUDENT_EVERY == 0:
+            terms |= self._likeness(painted, batch.pictures, own, whose)
         judged = {}
         if judging:
             judged["judge"], wanted = self._teach_judge(batch, painted.detach())
@@ -176,11 +176,13 @@ class Training:
             torch._foreach_lerp_(list(self._mean.parameters()), list(self._net.parameters()), 1 - share)
         return {name: term.detach() for name, term in (terms | judged).items()}
 
-    def _likeness(self, painted: Tensor, true: Tensor) -> dict[str, Tensor]:
+    def _likeness(self, painted: Tensor, true: Tensor, own: Tensor, whose: Tensor) -> dict[str, Tensor]:
+        """Features as in the true picture; identity as in that of the person whose code it was."""
         with torch.no_grad():
             code, seen = self._student(losses.chips(true))
         its_code, its_seen = self._student(losses.chips(painted))
-        return {"features": STUDENT_EVERY * losses.matching(its_seen[:3], seen[:3]), "identity": STUDENT_EVERY * losses.identity(its_code, code)}
+        features = losses.matching([f[own] for f in its_seen[:3]], [f[own] for f in seen[:3]])
+        return {"features": STUDENT_EVERY * features, "identity": STUDENT_EVERY * losses.identity(its_code, code[whose])}
 
     def _teach_judge(self, batch: Batch, painted: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Its loss, and what it saw in the true pictures."""
