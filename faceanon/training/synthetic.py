@@ -91,9 +91,7 @@ def _traits(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.array([(mesh[234, 2] - mesh[454, 2]) / eyes, (mesh[10, 2] - mesh[152, 2]) / eyes, 2 * topo.openness(mesh[:, :2])], np.float32)
 
 
-def composite(
-    image: Image, mesh: NDArray[np.float32], other: Image, its_mesh: NDArray[np.float32], triangles: NDArray[np.int32]
-) -> tuple[Image, NDArray[np.float32]]:
+def composite(image: Image, mesh: NDArray[np.float32], other: Image, its_mesh: NDArray[np.float32], triangles: NDArray[np.int32]) -> tuple[Image, NDArray[np.float32]]:
     """The face of `other` on `image`, with the mesh that it then has."""
     flat = its_mesh[:, :2]
     laid = transform(flat, similarity(flat[list(topo.OVAL)], mesh[list(topo.OVAL), :2]))
