@@ -13,7 +13,6 @@ from typing import Protocol
 from faceanon.core.picture import Picture
 from faceanon.core.records import Segment
 
-BEFORE_A_FACE = 64  # pictures before the look that sees the first one: it comes a window late, and covers begin earlier
 Key = tuple[str, int]  # output id, segment number
 
 
@@ -35,6 +34,10 @@ class Kept(Iterator[Picture]):
         self._pictures = pictures
 
     @property
+    def first(self) -> Picture:
+        return self._pictures[0]
+
+    @property
     def stop_frame(self) -> int:
         """The frame after the last one that is kept."""
         return self._pictures[-1].index + 1 if self._pictures else 0
@@ -45,10 +48,28 @@ class Kept(Iterator[Picture]):
         return self._pictures.popleft()
 
     def until(self, first_frame: int, stop_frame: int) -> Kept | None:
-        """All with first_frame <= frame < stop_frame, or None where one is missing; all before `stop_frame` are let go of."""
+        """What is kept of first_frame <= frame < stop_frame: its last pictures at least, or None. All before `stop_frame` are let go of."""
         found = [self._pictures.popleft() for _ in range(sum(picture.index < stop_frame for picture in self._pictures))]
         wanted = deque(picture for picture in found if picture.index >= first_frame)
-        return Kept(wanted, self.decode_errors) if len(wanted) == stop_frame - first_frame else None
+        if not wanted:
+            return None
+        errors, self.decode_errors = self.decode_errors, 0  # told once
+        return Kept(wanted, errors)
+
+
+class Joined(Iterator[Picture]):
+    """What had to be read again, then what was kept."""
+
+    def __init__(self, head: Reader, kept: Kept) -> None:
+        self._head, self._kept = head, kept
+
+    @property
+    def decode_errors(self) -> int:
+        return self._head.decode_errors + self._kept.decode_errors
+
+    def __next__(self) -> Picture:
+        picture = next(self._head, None)
+        return next(self._kept) if picture is None else picture
 
 
 class Keeper:
@@ -60,23 +81,16 @@ class Keeper:
         self._kept = Kept(deque(), 0)
 
     def watch(self, key: Key, reader: Reader, segment: Segment, is_empty: Callable[[], bool]) -> Iterator[Picture]:
-        """The reader's pictures, with copies kept of the segment's own, or of none where they would be too many.
+        """The reader's pictures, with copies kept of the segment's own from the first on that `is_empty` denies, or of none where they could be too many.
 
-        is_empty: whether no face was seen so far. As long as none was, only the last BEFORE_A_FACE pictures stay: of a video without faces none is
-        ever asked for, and memory that is used again at once costs much less than fresh memory.
+        is_empty: whether no face was seen so far; of a video without faces no picture is ever asked for.
         """
         self.drop()
         pictures: deque[Picture] = deque()
-        fits = True
         for picture in reader:
-            if picture.index < segment.stop_frame and fits:
-                size = sum(plane.nbytes for plane in picture.planes)
-                fits = size * max(segment.num_frames, BEFORE_A_FACE) <= self._limit_bytes
-                if fits:
-                    pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
-                    self._key, self._kept = key, Kept(pictures, reader.decode_errors)
-                if len(pictures) > BEFORE_A_FACE and is_empty():
-                    pictures.popleft()
+            if picture.index < segment.stop_frame and not is_empty() and sum(plane.nbytes for plane in picture.planes) * segment.num_frames <= self._limit_bytes:
+                pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
+                self._key, self._kept = key, Kept(pictures, reader.decode_errors)
             yield picture
         self._kept.decode_errors = reader.decode_errors
 

@@ -22,9 +22,10 @@ from faceanon.core.picture import Picture
 from faceanon.core.ports import FaceEngine
 from faceanon.core.records import PaintRow, Piece, RegionTable, Segment, StagedSegment, TrackPaint, VideoPlan, VideoRegions
 from faceanon.core.settings import INPAINTING, EncodeSettings
+from faceanon.core.timeline import Span
 from faceanon.flow import layout
 from faceanon.flow.job import Context
-from faceanon.flow.kept import Reader
+from faceanon.flow.kept import Joined, Kept, Reader
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, cpu_spent_s, timed
 from faceanon.media.encode import SegmentWriter, can_write
@@ -32,7 +33,7 @@ from faceanon.media.guarded import copied_digest, read_pictures
 from faceanon.media.mixing import as_segment, choose_copies, divide, mixable
 from faceanon.media.staging import append
 from faceanon.render.engines import OBSCURING, make_engine
-from faceanon.verify.painted import Kept, unpainted
+from faceanon.verify import painted
 
 FACES = "faces"  # why a segment is encoded, in the ledger
 PAINT_CHECK_EVERY = 8  # frames between proofs that painted faces differ from the source
@@ -83,9 +84,9 @@ def why_encoded(plan: VideoPlan, regions: RegionTable, segment: Segment, copy_cl
 
 def painted_frames(own: RegionTable, segment: Segment) -> NDArray[np.bool_]:
     """(segment.num_frames,) in which something is painted."""
-    painted = np.zeros(segment.num_frames, np.bool_)
-    painted[own.frame - segment.first_frame] = True
-    return painted
+    found = np.zeros(segment.num_frames, np.bool_)
+    found[own.frame - segment.first_frame] = True
+    return found
 
 
 def regions_digest(regions: RegionTable, reason: str) -> str:
@@ -119,7 +120,7 @@ def _render(
                 sha256, size = copied_digest(source, plan.facts, span)
             done.append(replace(piece, sha256=sha256, size=size))
             continue
-        pictures = (kept and kept.until(span.first_frame, span.stop_frame)) or read_pictures(source, plan.facts, span)
+        pictures = _pictures(kept, source, plan, span)
         part = context.scratch.file(".nut")
         _paint(pictures, engine, own, span, part, plan, context.settings.encode, watch)
         done.append(replace(piece, size=part.stat().st_size))
@@ -139,6 +140,15 @@ def _render(
     return StagedSegment(
         plan.video_id, segment.segment_no, False, reason, uri, sha256, size, segment.num_frames, tuple(paints), decode_errors, cpu_s, context.attempt, mixed
     )
+
+
+def _pictures(kept: Kept | None, source: Path, plan: VideoPlan, span: Segment) -> Reader:
+    """The frames of `span`, those that are kept from memory."""
+    rest = kept.until(span.first_frame, span.stop_frame) if kept else None
+    if rest is None or rest.first.index == span.first_frame:
+        return rest or read_pictures(source, plan.facts, span)
+    head = replace(span, span=Span(span.span.start_pts, rest.first.pts), num_frames=rest.first.index - span.first_frame)
+    return Joined(read_pictures(source, plan.facts, head), rest)
 
 
 def _paint(pictures: Reader, engine: FaceEngine, own: RegionTable, span: Segment, path: Path, plan: VideoPlan, settings: EncodeSettings, watch: Stopwatch) -> None:
@@ -181,14 +191,14 @@ class KeptFaces:
 
     def __init__(self, regions: RegionTable) -> None:
         self._regions = regions
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, painted.Kept] = {}
 
     def watch(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
         for picture in pictures:
             if picture.index % PAINT_CHECK_EVERY == 0:
                 rows = self._regions.at(picture.index)
                 if len(rows):
-                    self._kept[picture.index] = Kept.of(picture, rows)
+                    self._kept[picture.index] = painted.Kept.of(picture, rows)
             yield picture
 
     def check(self, picture: Picture, paints: list[PaintRow]) -> None:
@@ -199,7 +209,7 @@ class KeptFaces:
             raise VerificationFailed(f"frame {picture.index}: {len(missing)} regions were not painted")
         kept = self._kept.pop(picture.index, None)
         if kept is not None:
-            same = unpainted(kept, picture)
+            same = painted.unpainted(kept, picture)
             if same:
                 raise VerificationFailed(f"frame {picture.index}: {len(same)} faces still show the source's pixels")
 

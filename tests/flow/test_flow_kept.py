@@ -7,7 +7,7 @@ import numpy as np
 from faceanon.core.picture import Picture, PlaneFormat
 from faceanon.core.records import Segment
 from faceanon.core.timeline import Span
-from faceanon.flow.kept import BEFORE_A_FACE, Keeper
+from faceanon.flow.kept import Joined, Keeper
 
 FORMAT = PlaneFormat(8, (2, 2), False, "bt709")
 BYTES = 96 * 64 * 3 // 2
@@ -45,7 +45,7 @@ def seen(keeper: Keeper, count: int, stop_frame: int, is_empty=lambda: False) ->
 
 def test_what_is_kept_is_what_was_read():
     """Every picture before the end of the segment, as it was, writable, with the count of damaged frames."""
-    keeper = Keeper(2 * BEFORE_A_FACE * BYTES)
+    keeper = Keeper(10 * BYTES)
 
     assert seen(keeper, 6, 4) == [0, 1, 2, 3, 4, 5]
     kept = keeper.take(KEY, 4)
@@ -60,12 +60,13 @@ def test_what_is_kept_is_what_was_read():
 
 def test_pictures_are_given_once_and_only_whole():
     """A second painting, another segment, a reading that ended early: all read again."""
-    keeper = Keeper(2 * BEFORE_A_FACE * BYTES)
+    keeper = Keeper(10 * BYTES)
 
     seen(keeper, 6, 6)
     kept = keeper.take(KEY, 6)
     assert kept is not None
     assert [picture.index for picture in kept.until(1, 3) or ()] == [1, 2]
+    assert [picture.index for picture in kept.until(2, 5) or ()] == [3, 4]
     assert kept.until(2, 5) is None
     assert keeper.take(KEY, 6) is None
     seen(keeper, 6, 6)
@@ -78,28 +79,25 @@ def test_pictures_are_given_once_and_only_whole():
 
 def test_too_many_pictures_are_not_kept():
     """Beyond the bound nothing stays in memory, and reading goes on; a bound of 0 keeps nothing at all."""
-    for limit in (0, (BEFORE_A_FACE - 1) * BYTES):
+    for limit in (0, 5 * BYTES):
         keeper = Keeper(limit)
 
         assert seen(keeper, 6, 6) == [0, 1, 2, 3, 4, 5]
         assert keeper.take(KEY, 6) is None
 
 
-def test_of_a_video_without_faces_little_is_kept():
-    """Until a face is seen only the last pictures stay; from then on all do, and those before are read again."""
-    keeper = Keeper(200 * BYTES)
-    fed = 0
+def test_of_a_video_without_faces_nothing_is_kept():
+    """Until a face is seen nothing stays; from then on all does, and what was before is read again."""
+    keeper = Keeper(10 * BYTES)
+    answers = iter([True, True, False, False, False, False])
 
-    def is_empty() -> bool:
-        nonlocal fed
-        fed += 1
-        return fed < 40
+    seen(keeper, 6, 6, lambda: next(answers))
+    kept = keeper.take(KEY, 6)
 
-    seen(keeper, 150, 150, is_empty)
-    kept = keeper.take(KEY, 150)
-
-    first = 39
     assert kept is not None
-    assert [picture.index for picture in kept] == list(range(first, 150))
-    seen(keeper, 150, 150, lambda: True)
-    assert len(list(keeper.take(KEY, 150) or ())) == BEFORE_A_FACE
+    assert kept.first.index == 2
+    joined = Joined(Reader(2), kept)
+    assert [picture.index for picture in joined] == [0, 1, 2, 3, 4, 5]
+    assert joined.decode_errors == 1
+    seen(keeper, 6, 6, lambda: True)
+    assert keeper.take(KEY, 6) is None
