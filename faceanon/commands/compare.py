@@ -36,7 +36,9 @@ _GOP = 48
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="VIDEO|IMAGE")
     parser.add_argument(
-        "--engines", default=f"{ORIGINAL},swap,blur,pixelate", help=f"names separated by commas: {ORIGINAL}, {', '.join(ENGINES)}; a variant after a colon"
+        "--engines",
+        default=f"{ORIGINAL},cleanir,deepprivacy,swap",
+        help=f"names separated by commas: {ORIGINAL}, {', '.join(ENGINES)}; a variant after a colon, weights after =",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a film (.mp4, .mov, .mkv) or a contact sheet (.png, .jpg)")
     parser.add_argument("--format", choices=("film", "png"), help="what is made (as FILE is called)")

@@ -22,11 +22,15 @@ ENGINES: tuple[str, ...] = RenderSettings.__dataclass_fields__["engine"].metadat
 
 
 def with_engine(settings: Settings, word: str) -> Settings:
-    """Settings for "swap", or for a variant of an engine, as in "cleanir:vae". Raises SettingsError, LicenceRefused."""
-    engine, _, variant = word.partition(":")
+    """Settings for "swap", for a variant of an engine as in "cleanir:vae", or with weights of one's own as in "cleanir:vae=FILE".
+
+    Raises SettingsError, LicenceRefused, WeightsUnavailable.
+    """
+    name, _, weights = word.partition("=")
+    engine, _, variant = name.partition(":")
     if engine not in ENGINES:
         raise SettingsError(f"no such engine: got {engine!r}, there are {', '.join(ENGINES)}")
-    changed = settings.with_values(render__engine=engine, render__variant=variant or None)
+    changed = settings.with_values(render__engine=engine, render__variant=variant or None, render__weights=weights or None)
     check_licences(changed)
     return changed
 

@@ -39,7 +39,7 @@ _TILE_PX = 112
 def add_arguments(kinds) -> argparse.ArgumentParser:
     faces = kinds.add_parser("faces", help="new faces in photos of named people: privacy and likeness, engine by engine")
     add_manifest(faces)
-    faces.add_argument("--engine", default="swap", help="names separated by commas, a variant after a colon as in cleanir:vae; or all")
+    faces.add_argument("--engine", default="swap", help="names separated by commas, a variant after a colon and weights after =, as in cleanir:vae=FILE; or all")
     faces.add_argument("--twice", type=int, default=160, metavar="N", help="of them, so many are painted with a second key, too (160)")
     faces.add_argument("--sheet", type=Path, metavar="FILE.png", help="sixty faces before and after, to be looked at")
     faces.add_argument("--plot", type=Path, metavar="FILE.png", help="the engines' main numbers side by side")
@@ -55,19 +55,14 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     words = ALL if arguments.engine == "all" else tuple(dict.fromkeys(arguments.engine.split(",")))
-    engines = {word: with_engine(settings, word) for word in words}
+    engines = _engines(words, settings)
     with tempfile.TemporaryDirectory(prefix="faceanon-faces-") as folder:
         studio = Studio(settings)
         people, bystanders = find_people(arguments, settings, studio)
         results: dict[str, list[PaintedFace]] = {}
         tiles: dict[str, list[Image]] = {}
         for word, chosen in engines.items():
-            try:
-                results[word], tiles[word] = _judged(word, chosen, studio, people, arguments.twice, Path(folder))
-            except (WeightsUnavailable, LicenceRefused) as error:
-                if len(engines) == 1:
-                    raise
-                print(f"{word}: left out: {error}", file=sys.stderr)
+            results[word], tiles[word] = _judged(word, chosen, studio, people, arguments.twice, Path(folder))
     judges = calibrate(next(iter(results.values())), studio.usual)
     rows = {word: score(faces, judges, bystanders) for word, faces in results.items()}
     report = {
@@ -84,6 +79,21 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         cv2.imwrite(str(arguments.plot), plot(rows))
     print(json.dumps(report, indent=2) if arguments.format == "json" else markdown(rows, judges, len(people)))
     return 0
+
+
+def _engines(words: Sequence[str], settings: Settings) -> dict[str, Settings]:
+    """By word. Of several, those without weights, or with weights that the licence rule refuses, are left out, and that is said; one alone must be there."""
+    engines = {}
+    for word in words:
+        try:
+            engines[word] = with_engine(settings, word)
+        except (WeightsUnavailable, LicenceRefused) as error:
+            if len(words) == 1:
+                raise
+            print(f"{word} is left out: {error}", file=sys.stderr)
+    if not engines:
+        raise UsageError("none of these engines can be run")
+    return engines
 
 
 class Person:

@@ -47,7 +47,7 @@ _HEAD = (
 def add_arguments(kinds) -> argparse.ArgumentParser:
     video = kinds.add_parser("video", help="new faces in time: flicker, jitter, whether they follow, and what is painted where no face is")
     video.add_argument("clips", nargs="+", type=Path, metavar="CLIP")
-    video.add_argument("--engine", default="swap", help="names separated by commas, a variant after a colon as in cleanir:vae")
+    video.add_argument("--engine", default="swap", help="names separated by commas, a variant after a colon and weights after =, as in cleanir:vae=FILE")
     video.add_argument("--noise", type=float, default=0.0, metavar="STEPS", help="each clip once more with noise of so many steps of 255 (standard deviation)")
     video.add_argument("--samples", type=int, default=64, help=f"frames a clip that are looked at, in bursts of {BURST} (64)")
     video.add_argument("--least-px", type=float, default=48.0, help="narrower faces are not counted")

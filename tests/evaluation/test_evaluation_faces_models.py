@@ -38,22 +38,23 @@ def album(tmp_path_factory):
 
 @pytest.mark.models
 def test_engines_are_judged_side_by_side_on_the_same_faces(album, tmp_path, capsys):
-    """Hiding finds nobody and shows nothing, swapping shows a face whose mouth follows; both stand in one table, in JSON and in the plot."""
+    """Hiding finds nobody and shows nothing, cleanir shows a face that is found; both stand in one table, in JSON and in the plot."""
     files = {kind: tmp_path / f"{kind}.png" for kind in ("sheet", "plot")}
-    asked = ["evaluate", "faces", "--faces", str(album / "faces.tsv"), "--engine", "swap,pixelate", "--twice", "1", "--json", str(tmp_path / "all.json")]
+    asked = ["evaluate", "faces", "--faces", str(album / "faces.tsv"), "--engine", "cleanir,cleanir:vae,pixelate", "--twice", "1", "--json", str(tmp_path / "all.json")]
 
     assert main([*asked, *(word for kind, path in files.items() for word in (f"--{kind}", str(path)))]) == 0
 
-    table = capsys.readouterr().out
+    table, said = capsys.readouterr()
     report = json.loads((tmp_path / "all.json").read_text())
     found = {word: {(row["question"], row["judge"]): row for row in rows} for word, rows in report["engines"].items()}
-    swap, hidden = found["swap"], found["pixelate"]
+    shown, hidden = found["cleanir"], found["pixelate"]
     assert report["people"] == 2
-    assert "| question | judge | swap | pixelate |" in table
+    assert "| question | judge | cleanir | pixelate |" in table
     assert "circular" in table
-    assert swap["re-detected", ""]["value"] == 1 > hidden["re-detected", ""]["value"]
-    assert swap["original to new, under 0.60", "dlib"]["value"] == 0
-    assert {judge for _, judge in swap} == {"dlib", "faceres", ""}
+    assert "cleanir:vae is left out" in said
+    assert shown["re-detected", ""]["value"] == 1 > hidden["re-detected", ""]["value"]
+    assert shown["original to new, under 0.60", "dlib"]["value"] == 0
+    assert {judge for _, judge in shown} == {"dlib", "faceres", ""}
     for rows in found.values():
         assert rows["px changed outside the engine's own box, largest", ""]["value"] == 0
         assert rows["ms a face, CPU, one thread, mesh included, median", ""]["value"] > 0
