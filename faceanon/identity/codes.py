@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from faceanon.core.records import Code
 from faceanon.core.settings import RenderSettings
-from faceanon.identity.persona import FAR_FROM_ORIGINAL, STRETCH, BankFacts, Embedding, PersonaNeed, fitting
+from faceanon.identity.persona import STRETCH, BankFacts, Embedding, PersonaNeed, fitting
 
-ATTEMPTS = 24  # draws looked at before the rules give way
+ATTEMPTS = 32  # draws looked at before the rules give way
 ALIKE = 48
+FAR_FROM_ORIGINAL = 0.90  # a net goes part of the way to a code
 FAR_FROM_OTHERS = 0.60  # the embedder's own border between one person and two
 _FIRST_DRAW = 1_000_000  # of a label's stream; what comes before belongs to personas
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from faceanon.core.records import Identity, RegionTable, VideoRegions
 from faceanon.identity import codes, gallery, sealed
+from faceanon.identity.codes import FAR_FROM_ORIGINAL
 from faceanon.identity.people import Cluster
-from faceanon.identity.persona import FAR_FROM_ORIGINAL, PersonaNeed
+from faceanon.identity.persona import PersonaNeed
 
 DIMENSIONS = 128
 
@@ -77,17 +79,17 @@ def test_a_code_follows_from_the_key_alone(bank, make):
 def test_a_drawn_code_holds_nothing_of_the_original(bank):
     """Where no draw is refused, another original gets the same code; where one is, the next draw."""
     (need,) = needs(bank, [8])
-    stranger = PersonaNeed(need.label, need.cluster_id, need.embedding + 9, need.female, need.age, need.skin)
+    stranger = replace(need, embedding=need.embedding + 9)
     (free,) = codes.draw_codes([stranger], bank, draw, taken={}).values()
-    near = PersonaNeed(need.label, need.cluster_id, np.array(free, np.float32), need.female, need.age, need.skin)
+    near = replace(need, embedding=np.array(free, np.float32))
 
-    assert codes.draw_codes([PersonaNeed(need.label, "", None, need.female, need.age, need.skin)], bank, draw, taken={})[need.label] == free
+    assert codes.draw_codes([replace(need, embedding=None)], bank, draw, taken={})[need.label] == free
     assert codes.draw_codes([near], bank, draw, taken={})[need.label] != free
 
 
 def test_people_seen_together_get_codes_apart(bank):
     """Six alike people of one video: the least distance of their codes is what the rule asks, where without the rule it is less."""
-    asked = needs(bank, range(6))
+    asked = [replace(need, embedding=need.embedding + 1) for need in needs(bank, range(6))]  # far from any code
     tight = SimpleNamespace(**{**vars(bank), "embedding": (bank.embedding.astype(float) * 0.62 + 0.05).astype(np.float16)})  # so alike that draws meet
 
     def least(made):
