@@ -16,13 +16,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from faceanon.archive.plan import Requested
 from faceanon.archive.store import open_store, version_of
-from faceanon.commands import bench_ledger
+from faceanon.commands import bench_against, bench_ledger, bench_scale
 from faceanon.commands.progress import Quiet
 from faceanon.core.errors import UsageError
 from faceanon.core.records import SourceItem, VideoFacts
-from faceanon.core.settings import Settings, load
+from faceanon.core.settings import ENGINES, Settings, load
 from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
@@ -38,7 +40,12 @@ from faceanon.models.catalog import Models, load_models
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP")
     parser.add_argument("--ledger", type=int, metavar="ROWS", help="instead: the time of each saved question on a ledger with so many rows of tracks")
-    parser.add_argument("--engine", choices=("swap", "blur", "pixelate", "fill"), default="swap")
+    parser.add_argument("--against", metavar="PEER,PEER", help="instead: whole processes, ours and these, alternately on each clip")
+    parser.add_argument("--peers", type=Path, default=Path("~/.cache/faceanon/peers"), metavar="DIR", help="where each peer has its virtual environment (%(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="with --against: bars of CPU time a frame")
+    parser.add_argument("--scale", action="store_true", help="instead: one, two, four and eight times the clips (or sample clips), in one process and on Ray")
+    parser.add_argument("--times", default="1,2,4,8", help="with --scale: how many times (%(default)s)")
+    parser.add_argument("--engine", choices=ENGINES, default="swap")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--settings", type=Path, metavar="FILE.toml")
     parser.add_argument("--format", choices=("table", "json"), default="table")
@@ -49,12 +56,27 @@ def run(arguments: argparse.Namespace) -> int:
         report = bench_ledger.run(arguments.ledger)
         print(json.dumps(report, indent=2) if arguments.format == "json" else bench_ledger.table(report))
         return 0
-    if not arguments.clips:
-        raise UsageError("name a clip, or --ledger ROWS")
     base = load(arguments.settings) if arguments.settings else Settings()
     settings = base.with_values(render__engine=arguments.engine)
+    if arguments.scale:
+        scaled = bench_scale.run(arguments.clips, settings, arguments.settings, [int(word) for word in arguments.times.split(",")])
+        print(bench_scale.as_json(scaled) if arguments.format == "json" else bench_scale.text(scaled))
+        return 0
+    if not arguments.clips:
+        raise UsageError("name a clip, or --ledger ROWS, or --scale")
+    if arguments.against:
+        return _against(arguments, settings)
     reports = [measure(clip, settings, arguments.rounds) for clip in arguments.clips]
     print(json.dumps(reports, indent=2) if arguments.format == "json" else "\n\n".join(_table(report) for report in reports))
+    return 0
+
+
+def _against(arguments: argparse.Namespace, settings: Settings) -> int:
+    peers = [word.strip() for word in arguments.against.split(",")]
+    reports = bench_against.run(arguments.clips, settings, arguments.settings, peers, arguments.peers.expanduser(), arguments.rounds, _plain)
+    if arguments.plot and not cv2.imwrite(str(arguments.plot), bench_against.plot(reports)):
+        raise UsageError("cannot be written", source=str(arguments.plot))
+    print(bench_against.as_json(reports) if arguments.format == "json" else "\n\n".join(bench_against.text(report) for report in reports))
     return 0
 
 
