@@ -77,21 +77,30 @@ def bystanders(photos: list[Photo]) -> list[Photo]:
 
 
 def opener(root: Path) -> Callable[[Photo], Image | None]:
-    """Reads photos below a folder, or out of a tar, or out of the only tar of a folder that holds none of them; None for one that is not there or no picture."""
-    tars = [root] if root.suffix == ".tar" else sorted(root.glob("*.tar"))
-    members: dict[str, bytes] = {}
-    for tar in tars:
-        with tarfile.open(tar) as archive:
-            members |= {entry.name: file.read() for entry in archive if entry.isfile() and (file := archive.extractfile(entry))}
-    by_tail = {"/".join(name.split("/")[-2:]): data for name, data in members.items()}
+    """Reads photos below a folder, or out of a tar or the tars of a folder, where their last two parts are their names; None for one that is nowhere or no picture."""
+    members: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = {}
+    for path in [root] if root.suffix == ".tar" else sorted(root.glob("*.tar")):
+        archive = tarfile.open(path)  # noqa: SIM115 (read from for as long as there are photos to read)
+        members |= {_tail(entry.name): (archive, entry) for entry in archive if entry.isfile()}
+
+    def data_of(photo: Photo) -> bytes:
+        path = root / photo.file
+        if path.is_file():
+            return path.read_bytes()
+        archive, entry = members.get(_tail(photo.file), (None, None))
+        file = archive.extractfile(entry) if archive and entry else None
+        return file.read() if file else b""
 
     def read(photo: Photo) -> Image | None:
-        path = root / photo.file
-        data = path.read_bytes() if path.is_file() else members.get(photo.file) or by_tail.get("/".join(photo.file.split("/")[-2:]))
+        data = data_of(photo)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         return None if image is None else np.asarray(image, np.uint8)
 
     return read
+
+
+def _tail(name: str) -> str:
+    return "/".join(name.split("/")[-2:])
 
 
 def face_of(image: Image, detector: FaceDetector, settings: Settings) -> Face | None:
