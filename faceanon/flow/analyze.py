@@ -16,8 +16,9 @@ from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
 from faceanon.identity.sealed import load_analysis, save_analysis
 from faceanon.media.guarded import read_pictures
+from faceanon.render.engines import OBSCURING
 
-MODELS = ("detector", "mesh", "embedder", "attributes", "shot_net")
+MODELS = ("detector", "mesh", "embedder", "shot_net")
 
 
 def run(context: Context, unit: Row) -> Row:
@@ -28,7 +29,8 @@ def run(context: Context, unit: Row) -> Row:
     plan = context.plan(unit["output_id"])
     segment = plan.segments[unit["segment_no"]]
     watch = Stopwatch()
-    models = context.models(*MODELS)
+    seeks_likeness = context.settings.render.engine not in OBSCURING  # sex, age and skin choose a new face, and serve nothing else
+    models = context.models(*MODELS, *(("attributes",) if seeks_likeness else ()))
     reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
     detector = _Counting(models.detector)
     pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment, lambda: not detector.found) if len(plan.segments) == 1 else reader
