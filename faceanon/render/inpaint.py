@@ -1,7 +1,7 @@
 """The engines that paint a face into a hole: deepprivacy and cleanir.
 
 deepprivacy never sees a pixel of the original face: a net is given what lies around it, where its features are, and a code that says whose face to paint;
-light and grain are taken from around the hole, too. cleanir's code is the person's own, turned by the key, and it may look at the
+that a picture is grey is seen around the hole, too. cleanir's code is the person's own, turned by the key, and it may look at the
 original for what belongs to the place rather than to the person: the low frequencies of its light and skin, and shut lids.
 """
 
@@ -22,7 +22,7 @@ from faceanon.core.settings import RenderSettings
 from faceanon.render import align, hole
 from faceanon.render import topology as topo
 from faceanon.render.fitting import FittingEngine, Meshes
-from faceanon.render.lit import as_vivid_as, in_light_of, in_skin_of
+from faceanon.render.lit import as_vivid_as, in_light_of
 from faceanon.render.paint import TURNED_DEG, Patch, off_the_wall, person_in
 from faceanon.render.rows import rows_at
 
@@ -69,8 +69,6 @@ class InpaintEngine(FittingEngine):
         if self.reads_original:
             olds = [hole.cut(parts[i], at, np.zeros_like(self._hole)) for i, at in places.items()]
             painted = [in_light_of(new, old, points) for new, old, points in zip(painted, olds, laid, strict=True)]
-        else:
-            painted = [in_skin_of(new, crop, self._hole, points) for new, crop, points in zip(painted, crops, laid, strict=True)]
         for i, new, points in zip(places, painted, laid, strict=True):
             made[i] = self._patch(picture, i, meshes[i], places[i], new, points)
         return made

@@ -1,6 +1,6 @@
 """The light and colour of the place, on a face that a net painted.
 
-`in_light_of` is for engines that may look at the original: its low frequencies, and those alone. `in_skin_of` and `as_vivid_as` look at what lies around the hole.
+`in_light_of` is for engines that may look at the original: its low frequencies, and those alone. `as_vivid_as` looks at what lies around the hole.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from faceanon.core.picture import Image
 from faceanon.render import topology as topo
 from faceanon.render.blend import relight
-from faceanon.render.retouch import weighted_mean
 
 VIVID = 10.0  # chroma of the most colourful tenth of the surroundings, below which they count as grey, more or less
-ALIKE = 16.0, 28.0  # in colour and in lightness, of what counts as skin beside the new skin
-LEAST_SKIN = 0.06  # of the surroundings
-TOWARDS = np.array([0.5, 0.8, 0.8])  # of the way, in lightness and colour: a neck is often in shadow
 _FEATURES = (topo.RIGHT_LID, topo.LEFT_LID, topo.OUTER_LIPS)
 _BROWS = (topo.RIGHT_BROW, topo.LEFT_BROW)
 
@@ -28,22 +24,6 @@ def in_light_of(new: Image, old: Image, mesh: NDArray[np.float32]) -> Image:
     none, even = np.zeros_like(bare), np.ones_like(bare)
     lit, _ = relight(new, old, bare, float(np.ptp(mesh[:, 0])), none, even)
     return _mixed(new, lit, face)
-
-
-def in_skin_of(new: Image, around: Image, hole: NDArray[np.float32], mesh: NDArray[np.float32]) -> Image:
-    """`new` (S, S, 3) with its skin brought towards the skin of ears and neck, should some be seen beside the hole (S, S) in `around`."""
-    side = new.shape[0]
-    face, bare = _face_and_skin(mesh, side)
-    reach = side // 4 | 1
-    ring = (cv2.dilate(hole, np.ones((reach, reach))) > 0) & (hole == 0)
-    lab_new, lab_around = (cv2.cvtColor(i.astype(np.float32) / 255, cv2.COLOR_BGR2Lab) for i in (new, around))
-    own = weighted_mean(lab_new, bare * hole)
-    off = lab_around[ring] - own
-    alike = (np.hypot(off[:, 1], off[:, 2]) < ALIKE[0]) & (np.abs(off[:, 0]) < ALIKE[1])
-    if alike.sum() < LEAST_SKIN * ring.sum():
-        return new
-    lab_new += (np.median(off[alike], axis=0) * TOWARDS).astype(np.float32)
-    return _mixed(new, cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab_new, cv2.COLOR_Lab2BGR), 0, 1), alpha=255), face)
 
 
 def _face_and_skin(mesh: NDArray[np.float32], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

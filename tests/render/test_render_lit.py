@@ -33,18 +33,6 @@ def test_in_a_grey_picture_a_face_is_grey():
     assert np.array_equal(grey[BESIDE], new[BESIDE])
 
 
-def test_new_skin_goes_towards_the_skin_beside_the_hole():
-    """Most of the way in colour, half in lightness; surroundings that are no skin say nothing; nothing beside the face changes."""
-    new = flat(SKIN)
-
-    darker, beside_blue = lit.in_skin_of(new, around(DARKER), HOLE, MESH), lit.in_skin_of(new, around((200, 80, 30)), HOLE, MESH)
-
-    was, now = (np.abs(image[CHEEKS].astype(int) - DARKER).mean() for image in (new, darker))
-    assert now < 0.6 * was
-    assert np.array_equal(beside_blue, new)
-    assert np.array_equal(darker[BESIDE], new[BESIDE])
-
-
 def test_the_light_of_the_place_is_kept():
     """A face lit from one side gives a new face lit from that side, of its colour, and only the face."""
     old, new = flat(DARKER), flat(SKIN)
