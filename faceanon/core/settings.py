@@ -280,7 +280,7 @@ def _check(settings: Settings, source: str) -> None:
         (100 <= settings.render.angle_degrees <= 170, "render.angle_degrees must be 100 to 170: less hides nobody, and nearer to 180 the key hides nothing"),
         (settings.render.variant in VARIANTS.get(settings.render.engine, ("best",)), f"render.variant {settings.render.variant} is not one of {settings.render.engine}"),
         (not settings.render.weights or settings.render.engine in INPAINTING, f"render.weights are for {' and '.join(INPAINTING)}"),
-        (settings.render.mask == "face" or settings.render.engine in INPAINTING, f"render.mask box is for {' and '.join(INPAINTING)}; the others have shapes of their own"),
+        (settings.render.mask == "face" or settings.render.engine in INPAINTING, f"render.mask box is for {' and '.join(INPAINTING)}; others have their own shapes"),
         (settings.verify.every_s > 0, "verify.every_s must be above 0"),
         (settings.verify.max_repairs >= 0, "verify.max_repairs must be 0 or more"),
         (settings.verify.auditor not in detectors, f"verify.auditor must differ from detect.detector: both are {settings.verify.auditor!r}"),
