@@ -45,6 +45,7 @@ _EVEN_CHROMA = {"libx264", "libx265"}
 os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 writes to the terminal past FFmpeg's own log, and reads this once a process
 _GOP_S = 5
 _LEAST_BITS_PER_PX = 0.05
+_LARGE_PX = 4096 * 1200
 SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
 
 
@@ -131,7 +132,7 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
     no_b_frames = facts.container in ("avi", "flv")  # AVI keeps no presentation times
     if encoder == "libx264":
         # x264's faster sums for the macroblock tree differ from one processor to the next, and with AVX-512 and two threads read memory that nobody has written
-        params = f"sps-id={SPS_ID}:open-gop=0:cpu-independent=1:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
+        params = f"sps-id={SPS_ID}:open-gop=0:cpu-independent=1:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "") + _short_look(facts)
         return {"preset": settings.preset, "crf": str(quality), "x264-params": params}
     if encoder == "libx265":
         params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
@@ -145,6 +146,11 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
     if encoder == "ffv1":
         return {"level": "1"} if facts.codec == "gif" else {"level": "3", "slices": "4"}  # level 1 needs no header aside
     return {"bf": "0"} if encoder in ("mpeg4", "mpeg1video", "mpeg2video", "flv") else {}
+
+
+def _short_look(facts: VideoFacts) -> str:
+    """Each frame that x264 looks ahead costs 20 MB and more at 4K."""
+    return ":rc-lookahead=5" if facts.width * facts.height > _LARGE_PX else ""
 
 
 def _ceiling(facts: VideoFacts) -> str:
