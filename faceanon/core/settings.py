@@ -119,7 +119,7 @@ class RunSettings:
     max_attempts: int = _setting(3, "attempts at one segment before its video is quarantined")
     unit_limit_s: float = _setting(3600.0, "longest that one try at a unit of work may take, for up to a minute of video; more in proportion")
     wave_videos: int = _setting(256, "videos in work at a time")
-    kept_pictures_mb: int = _setting(640, "memory in which --local keeps a short video's pictures between looking and painting; 0 = it is decoded for each")
+    kept_pictures_mb: int = _setting(1024, "memory in which --local keeps a short video's pictures between looking and painting; 0 = it is decoded for each")
     scratch_dir: str = _setting("", "private working space; empty = the system's temporary folder")
     scratch_gb: float = _setting(64.0, "most that scratch may hold")
     media_memory_gb: float = _setting(8.0, "most memory of a process that reads a video's bytes")

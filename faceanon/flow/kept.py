@@ -13,6 +13,7 @@ from typing import Protocol
 from faceanon.core.picture import Picture
 from faceanon.core.records import Segment
 
+HELD_BESIDE = 80  # pictures, about, that painting and encoding hold at a time: they count, or a few frames of 4K would fill twice what was meant
 Key = tuple[str, int]  # output id, segment number
 
 
@@ -88,7 +89,8 @@ class Keeper:
         self.drop()
         pictures: deque[Picture] = deque()
         for picture in reader:
-            if picture.index < segment.stop_frame and not is_empty() and sum(plane.nbytes for plane in picture.planes) * segment.num_frames <= self._limit_bytes:
+            size = sum(plane.nbytes for plane in picture.planes)
+            if picture.index < segment.stop_frame and not is_empty() and size * (segment.num_frames + HELD_BESIDE) <= self._limit_bytes:
                 pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
                 self._key, self._kept = key, Kept(pictures, reader.decode_errors)
             yield picture

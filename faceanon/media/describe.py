@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,11 @@ from faceanon.core.errors import SourceTruncated
 from faceanon.core.picture import Picture
 from faceanon.core.records import ColourTags, PacketIndex, VideoFacts
 from faceanon.core.settings import PlanSettings
-from faceanon.media import planes
+from faceanon.media import faults, planes
 from faceanon.media.decode import PictureReader
 from faceanon.media.packets import list_packets, to_index
 from faceanon.media.probe import probe
-from faceanon.media.source import frames, main_video, opened, prepare_decoder
+from faceanon.media.source import main_video, opened, prepare_decoder
 
 MOST_SKIPPED = 16  # frames in a row that no other refers to: what H.264 and HEVC allow
 _WITH_SPARE_FRAMES = ("h264", "hevc")
@@ -116,20 +118,38 @@ def _streams(container: Any, facts: VideoFacts) -> tuple[StreamSummary, ...]:
 def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Iterator[Picture]:
     """The first frame, every frame at least `every_s` after the one sampled before, and the last; `index` is the number of the displayed frame.
 
-    Of H.264 and HEVC only frames that others refer to are decoded, which is half the work: a sample, the last one too, may then be up to
-    MOST_SKIPPED frames from where it would be.
+    Of H.264 and HEVC only frames that others refer to are decoded, and of a GOP nothing beyond its last sample where that is its keyframe: a sample,
+    the last one too, may then be up to MOST_SKIPPED frames from where it would be.
     """
     if facts is None:
         facts, _ = probe(path, PlanSettings())
     yield from sampled_reader(path, facts, every_s)
 
 
-class SampledReader(Iterator[Picture]):
-    """What `sample_pictures` goes through, where frames that no other needs are left out. decode_errors: as of a PictureReader."""
+@dataclass
+class _Schedule:
+    """Which frames are sampled: the first, each that is shown `step` after the one sampled before, and the last."""
 
-    def __init__(self, path: Path, facts: VideoFacts, frame_pts: NDArray[np.int64], is_sampled: Callable[[int, int], bool]) -> None:
+    step: Fraction  # units of the time base
+    last_frame: int
+    newest_pts: int | None = None  # of the frames that were sampled
+
+    def is_due(self, pts: int) -> bool:
+        return self.newest_pts is None or pts >= self.newest_pts + self.step
+
+    def takes(self, frame: int, pts: int) -> bool:
+        if not self.is_due(pts) and frame != self.last_frame:
+            return False
+        self.newest_pts = pts
+        return True
+
+
+class SampledReader(Iterator[Picture]):
+    """What `sample_pictures` goes through, where frames that no sample needs are left out. decode_errors: as of a PictureReader."""
+
+    def __init__(self, path: Path, facts: VideoFacts, index: PacketIndex, schedule: _Schedule) -> None:
         self.decode_errors = 0
-        self._pictures = self._read(path, facts, frame_pts, is_sampled)
+        self._pictures = self._read(path, facts, index, schedule)
 
     def __next__(self) -> Picture:
         return next(self._pictures)
@@ -138,21 +158,21 @@ class SampledReader(Iterator[Picture]):
         """Lets go of the file before the end."""
         self._pictures.close()
 
-    def _read(self, path: Path, facts: VideoFacts, frame_pts: NDArray[np.int64], is_sampled: Callable[[int, int], bool]) -> Generator[Picture, None, None]:
-        form, last_frame = planes.plane_format(facts), len(frame_pts) - 1
+    def _read(self, path: Path, facts: VideoFacts, index: PacketIndex, schedule: _Schedule) -> Generator[Picture, None, None]:
+        form, last_frame = planes.plane_format(facts), schedule.last_frame
         number, newest = -1, None
         with opened(path) as container:
             stream = main_video(container, path)
             prepare_decoder(stream)
             stream.codec_context.skip_frame = "NONREF"
-            for frame in frames(container, stream, path):
-                found = int(np.searchsorted(frame_pts, frame.pts)) if frame.pts is not None else len(frame_pts)
-                if found > last_frame or frame_pts[found] != frame.pts:
+            for frame in _of_sampled_gops(container, stream, path, index, schedule):
+                found = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else len(index.pts)
+                if found > last_frame or index.pts[found] != frame.pts:
                     continue  # cut off by an edit list
                 number = found
                 self.decode_errors += frame.is_corrupt
                 newest = (number, frame)
-                if is_sampled(number, frame.pts):
+                if schedule.takes(number, frame.pts):
                     yield Picture(number, frame.pts, planes.from_frame(frame, facts, writable=False), form)
                     newest = None
         if number < last_frame - MOST_SKIPPED:
@@ -162,23 +182,47 @@ class SampledReader(Iterator[Picture]):
             yield Picture(number, frame.pts, planes.from_frame(frame, facts, writable=False), form)
 
 
+def _of_sampled_gops(container: Any, stream: Any, path: Path, index: PacketIndex, schedule: _Schedule) -> Iterator[av.VideoFrame]:
+    """Frames in order, without GOPs, and parts of one behind its keyframe, of which nothing is due.
+
+    At each clean keyframe the decoder is emptied, so that it is known what is.
+    """
+    starts = index.pts[index.is_clean_start].tolist()
+    stops = dict(pairwise(starts))
+    decoder, skips, count = stream.codec_context, False, 0
+    try:
+        for packet in container.demux(stream):
+            if packet.is_keyframe and packet.pts in stops:  # the last GOP, which holds the last sample, is not left out
+                for frame in decoder.decode(None):
+                    count += 1
+                    yield frame
+                decoder.flush_buffers()
+                stop = stops[packet.pts]
+                skips = not schedule.is_due(stop - 1)
+                if not skips and schedule.is_due(packet.pts):
+                    skips = packet.pts + schedule.step > stop - 1
+                elif skips:
+                    continue
+            elif packet.is_keyframe and starts and packet.pts == starts[-1]:
+                skips = False
+            elif skips and packet.size:
+                continue
+            if not packet.size and packet.dts is not None:
+                continue
+            for frame in decoder.decode(packet):
+                count += 1
+                yield frame
+    except faults.MediaFault as error:
+        raise faults.reading(error, path, f"decoded frame {count}") from error
+
+
 def sampled_reader(path: Path, facts: VideoFacts, every_s: float) -> PictureReader | SampledReader:
     """What `sample_pictures` goes through."""
-    step = Fraction(every_s).limit_denominator(1_000_000) / facts.time_base
-    last_frame = facts.num_frames_from_content - 1
-    last_sampled: int | None = None
-
-    def is_sampled(frame: int, pts: int) -> bool:
-        nonlocal last_sampled
-        if last_sampled is None or pts >= last_sampled + step or frame == last_frame:
-            last_sampled = pts
-            return True
-        return False
-
+    schedule = _Schedule(Fraction(every_s).limit_denominator(1_000_000) / facts.time_base, facts.num_frames_from_content - 1)
     index = _exact_index(path, facts) if facts.codec in _WITH_SPARE_FRAMES else None
     if index is None:
-        return PictureReader(path, facts, None, 0, writable=False, wanted=is_sampled)
-    return SampledReader(path, facts, index.pts, is_sampled)
+        return PictureReader(path, facts, None, 0, writable=False, wanted=schedule.takes)
+    return SampledReader(path, facts, index, schedule)
 
 
 def _exact_index(path: Path, facts: VideoFacts) -> PacketIndex | None:

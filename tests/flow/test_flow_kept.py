@@ -7,7 +7,7 @@ import numpy as np
 from faceanon.core.picture import Picture, PlaneFormat
 from faceanon.core.records import Segment
 from faceanon.core.timeline import Span
-from faceanon.flow.kept import Joined, Keeper
+from faceanon.flow.kept import HELD_BESIDE, Joined, Keeper
 
 FORMAT = PlaneFormat(8, (2, 2), False, "bt709")
 BYTES = 96 * 64 * 3 // 2
@@ -45,7 +45,7 @@ def seen(keeper: Keeper, count: int, stop_frame: int, is_empty=lambda: False) ->
 
 def test_what_is_kept_is_what_was_read():
     """Every picture before the end of the segment, as it was, writable, with the count of damaged frames."""
-    keeper = Keeper(10 * BYTES)
+    keeper = Keeper((HELD_BESIDE + 10) * BYTES)
 
     assert seen(keeper, 6, 4) == [0, 1, 2, 3, 4, 5]
     kept = keeper.take(KEY, 4)
@@ -60,7 +60,7 @@ def test_what_is_kept_is_what_was_read():
 
 def test_pictures_are_given_once_and_only_whole():
     """A second painting, another segment, a reading that ended early: all read again."""
-    keeper = Keeper(10 * BYTES)
+    keeper = Keeper((HELD_BESIDE + 10) * BYTES)
 
     seen(keeper, 6, 6)
     kept = keeper.take(KEY, 6)
@@ -79,7 +79,7 @@ def test_pictures_are_given_once_and_only_whole():
 
 def test_too_many_pictures_are_not_kept():
     """Beyond the bound nothing stays in memory, and reading goes on; a bound of 0 keeps nothing at all."""
-    for limit in (0, 5 * BYTES):
+    for limit in (0, (HELD_BESIDE + 5) * BYTES):
         keeper = Keeper(limit)
 
         assert seen(keeper, 6, 6) == [0, 1, 2, 3, 4, 5]
@@ -88,7 +88,7 @@ def test_too_many_pictures_are_not_kept():
 
 def test_of_a_video_without_faces_nothing_is_kept():
     """Until a face is seen nothing stays; from then on all does, and what was before is read again."""
-    keeper = Keeper(10 * BYTES)
+    keeper = Keeper((HELD_BESIDE + 10) * BYTES)
     answers = iter([True, True, False, False, False, False])
 
     seen(keeper, 6, 6, lambda: next(answers))

@@ -126,6 +126,24 @@ def test_samples_may_leave_out_frames_that_no_other_needs(tmp_path, codec):
     assert 60 // 27 < len(numbers) <= 8
 
 
+@pytest.mark.parametrize(("gop", "bframes"), [(5, 0), (10, 2), (15, 3), (25, 3)])
+def test_gops_without_a_sample_are_not_decoded(tmp_path, gop, bframes):
+    """Samples lie as far apart as wanted, whatever the length of GOPs; those of short GOPs are keyframes, and hold the picture that playing shows."""
+    path = write_clip(tmp_path / "a.mp4", scene(101), gop=gop, bframes=bframes)
+    facts, index = probe(path, PLAN)
+    whole = signature(read_pictures(path, facts, None))
+
+    samples = list(sample_pictures(path, None, 0.4))
+
+    numbers = [p.index for p in samples]
+    assert [whole[n] for n in numbers] == signature(samples)
+    assert numbers[0] == 0
+    assert numbers[-1] >= 100 - MOST_SKIPPED
+    assert all(10 <= b - a <= 10 + max(gop if gop < 10 else 0, MOST_SKIPPED) for a, b in pairwise(numbers[:-1]))
+    if gop <= 10:
+        assert index.is_keyframe[numbers[:-1]].all()
+
+
 def test_a_file_whose_end_does_not_decode_is_not_sampled_as_if_it_were_whole(tmp_path):
     """Packets are there by number, but the last ones hold nothing that a decoder could read."""
     path = write_clip(tmp_path / "a.mp4", scene(61), gop=1, bframes=0)
