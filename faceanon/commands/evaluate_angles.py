@@ -38,7 +38,7 @@ def add_arguments(kinds) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     chosen = with_engine(settings, arguments.engine)
     studio = Studio(settings)
-    people, _ = find_people(arguments, settings, studio)
+    people = find_people(arguments, settings, studio)
     judges = _judges(people, studio)
     between = [(p.looks[A], p.looks[B]) for p in people]
     rows = [("real photos", {name: _shares(between, judges) for name in ("same photo", "other photo")})]

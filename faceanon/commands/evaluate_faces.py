@@ -22,8 +22,7 @@ from faceanon.commands import panels
 from faceanon.commands.engine_runs import with_engine
 from faceanon.commands.face_plot import plot
 from faceanon.commands.face_studio import Painter, Studio, need_of, painted_face, throwaway
-from faceanon.commands.photos import Face, Photo, as_picture, face_of, opener, read_manifest, two_of_each
-from faceanon.commands.photos import bystanders as bystanders_of
+from faceanon.commands.photos import Face, Photo, as_picture, bystanders, face_of, opener, read_manifest, two_of_each
 from faceanon.core.errors import LicenceRefused, UsageError, WeightsUnavailable
 from faceanon.core.picture import Image
 from faceanon.core.settings import Settings
@@ -58,16 +57,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     engines = _engines(words, settings)
     with tempfile.TemporaryDirectory(prefix="faceanon-faces-") as folder:
         studio = Studio(settings)
-        people, bystanders = find_people(arguments, settings, studio)
+        people, others = find_people(arguments, settings, studio), _bystanders(arguments, settings, studio)
         results: dict[str, list[PaintedFace]] = {}
         tiles: dict[str, list[Image]] = {}
         for word, chosen in engines.items():
             results[word], tiles[word] = _judged(word, chosen, studio, people, arguments.twice, Path(folder))
     judges = calibrate(next(iter(results.values())), studio.usual)
-    rows = {word: score(faces, judges, bystanders) for word, faces in results.items()}
+    rows = {word: score(faces, judges, others) for word, faces in results.items()}
     report = {
         "people": len(people),
-        "judges": [asdict(judge) for judge in judges],
+        "judges": [_known(asdict(judge)) for judge in judges],
         "note": CIRCULAR,
         "engines": {word: [_plain(row) for row in own] for word, own in rows.items()},
     }
@@ -103,20 +102,25 @@ class Person:
         self.name, self.faces, self.looks = name, faces, looks
 
 
-def find_people(arguments: argparse.Namespace, settings: Settings, studio: Studio) -> tuple[list[Person], list[Looks]]:
-    """Everybody whose two photos both show a face, and those of whom there is only one photo. Raises UsageError where there are fewer than two people."""
+def find_people(arguments: argparse.Namespace, settings: Settings, studio: Studio) -> list[Person]:
+    """Everybody whose two photos both show a face. Raises UsageError where there are fewer than two people."""
     read = opener(arguments.root or arguments.faces.parent)
-    photos = read_manifest(arguments.faces)
     found = []
-    for pair in two_of_each(photos, arguments.people):
+    for pair in two_of_each(read_manifest(arguments.faces), arguments.people):
         faces = [_face(photo, read, settings, studio) for photo in pair]
         if all(faces):
-            found.append(Person(pair[0].person, tuple(faces), tuple(studio.looks(face.image, face) for face in faces)))  # type: ignore[arg-type]
+            found.append(Person(pair[0].person, tuple(faces), tuple(studio.looks(face.image, face) for face in faces)))  # type: ignore[arg-type,union-attr]
     if len(found) < 2:
         raise UsageError("holds fewer than two people with two photos that show a face", source=str(arguments.faces))
-    alone = [face for photo in bystanders_of(photos) if (face := _face(photo, read, settings, studio))]
-    print(f"{len(found)} people, {len(alone)} more in the gallery", file=sys.stderr, flush=True)
-    return found, [studio.looks(face.image, face) for face in alone]
+    print(f"{len(found)} people", file=sys.stderr, flush=True)
+    return found
+
+
+def _bystanders(arguments: argparse.Namespace, settings: Settings, studio: Studio) -> list[Looks]:
+    """Those of whom there is only one photo."""
+    read = opener(arguments.root or arguments.faces.parent)
+    faces = [_face(photo, read, settings, studio) for photo in bystanders(read_manifest(arguments.faces))]
+    return [studio.looks(face.image, face) for face in faces if face is not None]
 
 
 def _face(photo: Photo, read, settings: Settings, studio: Studio) -> Face | None:
@@ -189,9 +193,9 @@ def _cell(found: Estimate | None, percent: bool) -> str:
 
 
 def _plain(row: Row) -> dict[str, object]:
-    return {"question": row.question, "judge": row.judge, **_plain_values(asdict(row.found))}
+    return {"question": row.question, "judge": row.judge, **_known(asdict(row.found))}
 
 
-def _plain_values(values: dict[str, object]) -> dict[str, object]:
+def _known(values: dict[str, object]) -> dict[str, object]:
     """JSON has no NaN."""
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}

@@ -49,6 +49,7 @@ def test_engines_are_judged_side_by_side_on_the_same_faces(album, tmp_path, caps
     found = {word: {(row["question"], row["judge"]): row for row in rows} for word, rows in report["engines"].items()}
     shown, hidden = found["cleanir"], found["pixelate"]
     assert report["people"] == 2
+    assert [(judge["name"], judge["usual"]) for judge in report["judges"]] == [("dlib", 0.6), ("faceres", None)]
     assert "| question | judge | cleanir | pixelate |" in table
     assert "circular" in table
     assert "cleanir:vae is left out" in said
