@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from faceanon.commands import panels
-from faceanon.commands.engine_runs import ENGINES, anonymized, with_engine
+from faceanon.commands.engine_runs import ENGINES, anonymized, label_of, with_engine
 from faceanon.core.errors import SettingsError, SourceUnreadable, UsageError
 from faceanon.core.picture import Image
 from faceanon.core.records import VideoFacts
@@ -129,7 +129,7 @@ def _in_step(shown: dict[str, Path], size: tuple[int, int], settings: Settings) 
     """For each frame of the source one labelled panel a video. They have the same frames, or reading ends by ValueError."""
     readers = [read_pictures(path, probe(path, settings.plan)[0], None, writable=False) for path in shown.values()]
     for pictures in zip(*readers, strict=True):
-        yield [panels.labelled(panels.fitted(picture.bgr(2 * size[0]), *size), word) for picture, word in zip(pictures, shown, strict=True)]
+        yield [panels.labelled(panels.fitted(picture.bgr(2 * size[0]), *size), label_of(word)) for picture, word in zip(pictures, shown, strict=True)]
 
 
 def _shape(facts: VideoFacts) -> tuple[int, int]:

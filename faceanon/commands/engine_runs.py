@@ -35,6 +35,12 @@ def with_engine(settings: Settings, word: str) -> Settings:
     return changed
 
 
+def label_of(word: str) -> str:
+    """The engine as a picture names it: with its variant, and the name of weights of one's own."""
+    name, _, weights = word.partition("=")
+    return f"{name} ({Path(weights).stem})" if weights else name
+
+
 def anonymized(source: Path, out: Path, settings: Settings, keystore: Keystore) -> Path:
     """The published video; all that the job leaves lies below `out`. Raises SourceError with the reason where it goes to quarantine."""
     store = open_store(str(out))

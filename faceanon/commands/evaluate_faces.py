@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from faceanon.commands import panels
-from faceanon.commands.engine_runs import with_engine
+from faceanon.commands.engine_runs import label_of, with_engine
 from faceanon.commands.face_plot import plot
 from faceanon.commands.face_studio import Painter, Studio, need_of, painted_face, throwaway
 from faceanon.commands.photos import Face, Photo, as_picture, bystanders, face_of, opener, read_manifest, two_of_each
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         for word, chosen in engines.items():
             results[word], tiles[word] = _judged(word, chosen, studio, people, arguments.twice, Path(folder))
     judges = calibrate(next(iter(results.values())), studio.usual)
-    rows = {word: score(faces, judges, others) for word, faces in results.items()}
+    rows = {label_of(word): score(faces, judges, others) for word, faces in results.items()}
     report = {
         "people": len(people),
         "judges": [_known(asdict(judge)) for judge in judges],
@@ -169,7 +169,7 @@ def _sheet(before: list[Image], after: dict[str, list[Image]], count: int = 60, 
 
 def _named(row: list[Image], word: str) -> list[Image]:
     first = row[0].copy()
-    cv2.putText(first, word, (2, _TILE_PX - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(first, label_of(word), (2, _TILE_PX - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 255, 255), 1, cv2.LINE_AA)
     return [first, *row[1:]]
 
 

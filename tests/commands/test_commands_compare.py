@@ -10,6 +10,7 @@ import pytest
 
 from faceanon.cli import main
 from faceanon.commands import panels
+from faceanon.commands.engine_runs import label_of
 from faceanon.core.settings import PlanSettings
 from faceanon.media.clips import write_clip
 from faceanon.media.guarded import probe, read_pictures
@@ -66,6 +67,11 @@ def test_what_cannot_be_made_is_said_before_work_starts(scene, tmp_path, capsys,
     assert compared(scene / "clip.mp4", tmp_path / out, engines) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_one_s_own_are_named_without_their_folder():
+    """Two sets of weights of one engine are told apart in a picture."""
+    assert [label_of(word) for word in ("swap", "cleanir:vae", "cleanir:vae=/some/where/day2.safetensors")] == ["swap", "cleanir:vae", "cleanir:vae (day2)"]
 
 
 @pytest.mark.parametrize(("count", "size", "columns"), [(2, (640, 360), 2), (4, (640, 360), 2), (4, (360, 640), 4), (1, (640, 360), 1)])
