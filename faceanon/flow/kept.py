@@ -13,6 +13,7 @@ from typing import Protocol
 from faceanon.core.picture import Picture
 from faceanon.core.records import Segment
 
+FIRST_LOOKS = 16  # frames until the first looks have come
 HELD_BESIDE = 80  # pictures, about, that painting and encoding hold at a time: they count, or a few frames of 4K would fill twice what was meant
 Key = tuple[str, int]  # output id, segment number
 
@@ -82,7 +83,7 @@ class Keeper:
         self._kept = Kept(deque(), 0)
 
     def watch(self, key: Key, reader: Reader, segment: Segment, is_empty: Callable[[], bool]) -> Iterator[Picture]:
-        """The reader's pictures, with copies kept of the segment's own from the first on that `is_empty` denies, or of none where they could be too many.
+        """The reader's pictures, with copies kept of the segment's own while `is_empty` denies that, of the first ones too, or of none where they could be too many.
 
         is_empty: whether no face was seen so far; of a video without faces no picture is ever asked for.
         """
@@ -90,7 +91,10 @@ class Keeper:
         pictures: deque[Picture] = deque()
         for picture in reader:
             size = sum(plane.nbytes for plane in picture.planes)
-            if picture.index < segment.stop_frame and not is_empty() and size * (segment.num_frames + HELD_BESIDE) <= self._limit_bytes:
+            fits = size * (segment.num_frames + HELD_BESIDE) <= self._limit_bytes
+            if picture.index - segment.first_frame > FIRST_LOOKS and is_empty():
+                pictures.clear()
+            elif picture.index < segment.stop_frame and fits:
                 pictures.append(Picture(picture.index, picture.pts, tuple(plane.copy() for plane in picture.planes), picture.format))
                 self._key, self._kept = key, Kept(pictures, reader.decode_errors)
             yield picture

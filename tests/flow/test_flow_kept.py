@@ -7,7 +7,7 @@ import numpy as np
 from faceanon.core.picture import Picture, PlaneFormat
 from faceanon.core.records import Segment
 from faceanon.core.timeline import Span
-from faceanon.flow.kept import HELD_BESIDE, Joined, Keeper
+from faceanon.flow.kept import FIRST_LOOKS, HELD_BESIDE, Joined, Keeper, Kept
 
 FORMAT = PlaneFormat(8, (2, 2), False, "bt709")
 BYTES = 96 * 64 * 3 // 2
@@ -87,17 +87,19 @@ def test_too_many_pictures_are_not_kept():
 
 
 def test_of_a_video_without_faces_nothing_is_kept():
-    """Until a face is seen nothing stays; from then on all does, and what was before is read again."""
-    keeper = Keeper((HELD_BESIDE + 10) * BYTES)
-    answers = iter([True, True, False, False, False, False])
+    """Until a face is seen nothing stays but the first pictures, until they are looked at; from then on all does, and what was before is read again."""
+    keeper = Keeper((HELD_BESIDE + 60) * BYTES)
 
-    seen(keeper, 6, 6, lambda: next(answers))
-    kept = keeper.take(KEY, 6)
+    def kept_of(first_face: int) -> Kept | None:
+        fed = iter(range(FIRST_LOOKS + 1, 60))
+        seen(keeper, 60, 60, lambda: next(fed) < first_face)
+        return keeper.take(KEY, 60)
 
-    assert kept is not None
-    assert kept.first.index == 2
-    joined = Joined(Reader(2), kept)
-    assert [picture.index for picture in joined] == [0, 1, 2, 3, 4, 5]
-    assert joined.decode_errors == 1
-    seen(keeper, 6, 6, lambda: True)
-    assert keeper.take(KEY, 6) is None
+    assert [picture.index for picture in kept_of(0) or ()] == list(range(60))
+    late = kept_of(40)
+    assert late is not None
+    assert late.first.index == 40
+    joined = Joined(Reader(40), late)
+    assert [picture.index for picture in joined] == list(range(60))
+    assert joined.decode_errors == 2
+    assert kept_of(99) is None
