@@ -34,7 +34,8 @@ def test_orphans_are_counted_while_the_command_lives(tmp_path):
     """A process that nobody waits for (a worker of Ray's) counts too."""
     done = str(tmp_path / "done")
     child = f"{BUSY.format(s=1.0)}open({done!r}, 'w').close()\ntime.sleep(60)"
-    parent = f"import os, subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', {child!r}])\nwhile not os.path.exists({done!r}): time.sleep(0.1)\ntime.sleep(1)\np.kill()"
+    waits = f"while not os.path.exists({done!r}): time.sleep(0.1)\ntime.sleep(1)\np.kill()"
+    parent = f"import os, subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', {child!r}])\n{waits}"
 
     assert measured([sys.executable, "-c", parent]).cpu_s > 0.8
 
