@@ -29,9 +29,10 @@ TOO_NEAR = ATTEMPTS + 1
 FAR_FROM_ORIGINAL = 0.80  # painting moves it by -0.11 to +0.08, and below 0.6 the embedder says "the same person"
 FAR_FROM_OTHERS = 0.55
 STRETCH = 1.2  # of what lies between two people, from the mean of all
-MARGIN = 0.08  # by which a promising distance is better than asked: the prediction errs by half as much, and painting takes more from small faces
-POOL = 24  # people of the bank among whom the first draw is made; one more at every fourth
+MARGIN = 0.04  # by which a promising distance is better than asked: what the prediction errs by. More, and every key finds the same few farthest people
+POOL = 48  # people of the bank among whom the first draw is made; one more at every fourth
 AGE_BAND_YEARS = 8.0
+IN_BAND = 60  # people at least
 SURE_OF_SEX = 0.2  # how far from 0.5
 MIX_PERCENT = (25, 50)  # share of the partner
 
@@ -92,7 +93,7 @@ def fitting(need: PersonaNeed, bank: BankFacts) -> NDArray[np.int64]:
     if abs(need.female - 0.5) >= SURE_OF_SEX:
         rows = rows[(np.asarray(bank.female) >= 0.5) == (need.female >= 0.5)]
     years = np.abs(bank.age[rows] - need.age) if np.isfinite(need.age) else np.zeros(len(rows))
-    band = max(AGE_BAND_YEARS, float(np.sort(years)[min(2 * POOL, len(years)) - 1]))  # never so narrow that a pool is not filled
+    band = max(AGE_BAND_YEARS, float(np.sort(years)[min(IN_BAND, len(years)) - 1]))
     # L* counts half: it changes more with the light than with the person
     tone = np.linalg.norm((bank.skin[rows] - np.asarray(need.skin)) * (0.5, 1.0, 1.0), axis=1) if np.isfinite(need.skin).all() else np.zeros(len(rows))
     return rows[np.lexsort((rows, np.where(years <= band, tone, years), years > band))]
