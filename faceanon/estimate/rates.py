@@ -11,7 +11,6 @@ from typing import Any
 
 from faceanon.core.errors import UsageError
 
-ENGINES = ("swap", "blur", "pixelate", "fill")
 
 
 @dataclass(frozen=True)

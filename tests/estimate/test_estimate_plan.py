@@ -13,7 +13,7 @@ from faceanon.archive.scratch import Scratch
 from faceanon.archive.sources import Resolved, resolve
 from faceanon.core.errors import SourceUnreadable, UsageError
 from faceanon.core.records import SourceItem
-from faceanon.core.settings import Settings
+from faceanon.core.settings import ENGINES, Settings
 from faceanon.estimate import arithmetic, rates
 from faceanon.estimate.survey import Workload, survey
 from faceanon.ledger.known import nothing
@@ -162,4 +162,4 @@ def test_committed_rates_name_their_measurement():
     table = rates.load()
 
     assert {"cpu_ms_a_megapixel", "requests_a_segment", "row_bytes"} <= table.measured.keys() <= vars(table).keys()
-    assert all(table.cpu_ms_a_megapixel[engine] > 0 for engine in rates.ENGINES)
+    assert all(table.cpu_ms_a_megapixel[engine] > 0 for engine in ENGINES)
