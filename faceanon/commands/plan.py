@@ -20,7 +20,7 @@ from faceanon.archive.sources import Resolved, resolve
 from faceanon.archive.store import open_store
 from faceanon.commands.anonymize import OWN_FOLDERS
 from faceanon.core.errors import KeystoreUnavailable, UsageError
-from faceanon.core.settings import Settings
+from faceanon.core.settings import ENGINES, Settings
 from faceanon.core.settings import load as load_settings
 from faceanon.estimate import arithmetic, rates, simulate
 from faceanon.estimate.survey import Survey, survey
@@ -33,7 +33,7 @@ SIZES = (10_000, 100_000)  # simulated before the size that was asked for, to sh
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="*", metavar="SRC", help="files, folders, globs, manifests (csv, jsonl, parquet), file: or s3: URIs")
     parser.add_argument("--output", metavar="OUT", help="what is published there already is taken off")
-    parser.add_argument("--engine", choices=rates.ENGINES)
+    parser.add_argument("--engine", choices=ENGINES)
     parser.add_argument("--scope", choices=("video", "collection", "archive"))
     parser.add_argument("--key-file", type=Path, help="keystore of the run, to tell what is done in OUT")
     parser.add_argument("--settings", type=Path, metavar="FILE.toml")

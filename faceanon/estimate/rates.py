@@ -12,7 +12,6 @@ from typing import Any
 from faceanon.core.errors import UsageError
 
 
-
 @dataclass(frozen=True)
 class Rates:
     """What a unit costs. `measured`: how each number was found, by its name; what is not named there is an assumption."""
