@@ -129,7 +129,8 @@ class _House:
 
     def cpu_s(self) -> float:
         with self._lock:
-            return self._spent_s + (self._keeper.cpu_s() if self._keeper else 0.0) + sum(call.cpu_s() for call in self._alive.values())
+            calls = tuple(self._alive.values())  # a call that the collector drops meanwhile ends in this very thread, lock or no lock
+            return self._spent_s + (self._keeper.cpu_s() if self._keeper else 0.0) + sum(call.cpu_s() for call in calls)
 
     def note_level(self, words: Sequence[str]) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from support.processes import eventually, parsers
 
 from faceanon.core.errors import SourceTruncated, SourceUnreadable
 from faceanon.core.jsonable import to_json
-from faceanon.media import decode, guarded, joined, probe, stitch
+from faceanon.media import decode, guard, guarded, joined, probe, stitch
 from faceanon.media import describe as described
 from faceanon.media.clips import write_clip
 from faceanon.media.mixing import choose_copies
@@ -197,3 +197,21 @@ def test_results_travel_as_json(clip):
 
     assert json.loads(json.dumps(to_json(facts))) == to_json(facts)
     assert json.loads(json.dumps(to_json(list(segments)))) == to_json(list(segments))
+
+
+def test_a_call_may_end_while_its_time_is_asked():
+    """The garbage collector may drop a reader, and so end its call, in the middle of counting; that ended videos in quarantine."""
+    house = guard._House()
+
+    class Dropped:
+        def __init__(self, other: int) -> None:
+            self.other = other
+
+        def cpu_s(self) -> float:
+            house.ended(self.other, 1.0)
+            return 1.0
+
+    house._alive = {0: Dropped(1), 1: Dropped(0)}
+
+    assert house.cpu_s() == 2.0
+    assert house.cpu_s() == 2.0
