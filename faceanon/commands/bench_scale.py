@@ -49,7 +49,7 @@ def _row(home: Path, clips: Sequence[Path], settings: Settings, settings_file: P
     cost = measured([*job, "--key-file", str(home / "keystore.json"), *more, *WAYS[way]])
     if cost.code:
         raise UsageError(f"it ended with {cost.code}: {cost.said[-500:]}", source=str(source))
-    counts = query(str(out), "SELECT count(*) AS segments, sum(frames) AS frames, count(DISTINCT video_id) AS videos FROM segments").to_pylist()[0]
+    counts = query(str(out), "SELECT count(*) AS segments, sum(frames)::BIGINT AS frames, count(DISTINCT video_id) AS videos FROM segments").to_pylist()[0]
     shutil.rmtree(out)
     return {
         "times": factor,
