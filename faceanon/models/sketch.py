@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.meshpoints import CHEEK_EDGES, INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
+
 PLANES = 4
 # outline, brows, nose, eyes, mouth
 LANDMARKS = (
@@ -21,21 +23,13 @@ KEYPOINTS = 7
 MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5)
 _SHIFT = 4  # fractional bits of drawn points
 _SIGMA = 1.2  # of a heatmap, px of the heatmap
-_OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-_INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-_EYES = (
-    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-)
-_BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
-_EARS = (234, 454)
 _SHOULDERS = np.array([[-1.75, 2.15], [1.75, 2.15]], np.float32)  # from the eyes' middle, in distances of the outer eye corners, of an upright body
 
 
 def sketch(mesh: NDArray[np.float32], side_px: int) -> NDArray[np.uint8]:
     """(PLANES, S, S) uint8 0 or 255, soft at the edges, of a mesh (468, 2) px of the crop."""
     planes = np.zeros((PLANES, side_px, side_px), np.uint8)
-    for plane, rings in zip(planes, ((_OUTER_LIPS,), (_INNER_LIPS,), _EYES, _BROWS), strict=True):
+    for plane, rings in zip(planes, ((OUTER_LIPS,), (INNER_LIPS,), (RIGHT_EYE, LEFT_EYE), (RIGHT_BROW, LEFT_BROW)), strict=True):
         for ring in rings:
             cv2.fillPoly(plane, [np.rint(mesh[list(ring)] * (1 << _SHIFT)).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
     return planes
@@ -58,4 +52,4 @@ def keypoints(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = mesh[:, :2]
     eyes = np.stack([(flat[33] + flat[133]) / 2, (flat[263] + flat[362]) / 2])
     size = np.linalg.norm(flat[33] - flat[263])
-    return np.concatenate([flat[1:2], eyes, flat[list(_EARS)], eyes.mean(0) + _SHOULDERS * size]).astype(np.float32)
+    return np.concatenate([flat[1:2], eyes, flat[list(CHEEK_EDGES)], eyes.mean(0) + _SHOULDERS * size]).astype(np.float32)

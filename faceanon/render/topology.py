@@ -10,6 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.meshpoints import CHEEK_EDGES as CHEEK_EDGES
+from faceanon.core.meshpoints import INNER_LIPS as INNER_LIPS
+from faceanon.core.meshpoints import LEFT_BROW as LEFT_BROW
+from faceanon.core.meshpoints import LEFT_EYE as LEFT_EYE
+from faceanon.core.meshpoints import OUTER_LIPS as OUTER_LIPS
+from faceanon.core.meshpoints import RIGHT_BROW as RIGHT_BROW
+from faceanon.core.meshpoints import RIGHT_EYE as RIGHT_EYE
+
 POINTS = 468
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -25,21 +33,13 @@ UPPER_LIP = (
 )  # fmt: skip
 MOUTH_CORNERS = (61, 291, 76, 306, 62, 292, 78, 308)
 LIPS = LOWER_LIP + UPPER_LIP + MOUTH_CORNERS
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 
-# eye contours start at the outer corner and run along the lower lid; "right" is the subject's right, left in the picture
-RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 RIGHT_LID = (130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247)
 LEFT_LID = (359, 255, 339, 254, 253, 252, 256, 341, 463, 414, 286, 258, 257, 259, 260, 467)
 # around each eye, from below the brow to the cheek
 RIGHT_SOCKET = (226, 31, 228, 229, 230, 231, 232, 233, 244, 189, 221, 222, 223, 224, 225, 113)
 LEFT_SOCKET = (446, 261, 448, 449, 450, 451, 452, 453, 464, 413, 441, 442, 443, 444, 445, 342)
-RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
-LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 NOSE_TIP, CHIN, FOREHEAD_TOP = 4, 152, 10
-CHEEK_EDGES = (234, 454)
 
 
 def eye_distance(mesh: NDArray[np.float32]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,6 @@ from faceanon.models.fakes import FakeMesh, mean_mesh
 from faceanon.models.keyed import normals
 from faceanon.render.inpaint import InpaintEngine
 
-h5py = pytest.importorskip("h5py")
 WIDTH = 32  # narrow, so that it is quick; the paper's has 256
 
 
