@@ -99,19 +99,20 @@ def _seconds(moment: int, time_base: Fraction | None) -> Fraction:
 
 
 def _streams(container: Any, facts: VideoFacts) -> tuple[StreamSummary, ...]:
-    starts: dict[int, Fraction] = {}
-    stops: dict[int, Fraction] = {}
+    starts: dict[int, int] = {}  # in units of each stream's time base: a Fraction a packet costs more than listing them
+    stops: dict[int, int] = {}
     counts: dict[int, int] = {}
     for packet in container.demux():
         moment = packet.pts if packet.pts is not None else packet.dts
         if not packet.size or moment is None:
             continue
-        number, start = packet.stream_index, moment * packet.time_base
-        starts[number] = min(starts.get(number, start), start)
-        stops[number] = max(stops.get(number, start), start + (packet.duration or 0) * packet.time_base)
+        number, stop = packet.stream_index, moment + (packet.duration or 0)
+        starts[number] = min(starts.get(number, moment), moment)
+        stops[number] = max(stops.get(number, stop), stop)
         counts[number] = counts.get(number, 0) + 1
+    spans = {number: (_seconds(starts[number], unit), _seconds(stops[number], unit)) for number in starts for unit in (container.streams[number].time_base,)}
     return tuple(
-        StreamSummary(s.kind, s.codec, s.language, s.title, s.attached_picture, starts.get(s.index), stops.get(s.index), counts.get(s.index, 0)) for s in facts.streams
+        StreamSummary(s.kind, s.codec, s.language, s.title, s.attached_picture, *spans.get(s.index, (None, None)), counts.get(s.index, 0)) for s in facts.streams
     )
 
 
