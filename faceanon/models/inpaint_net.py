@@ -44,7 +44,14 @@ class _Styled(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         scale, shift = self.style(style)[:, :, None, None].chunk(2, 1)
-        return torch.addcmul(shift.to(x.dtype), functional.group_norm(x, self.groups), 1 + scale.to(x.dtype))
+        return torch.addcmul(shift.to(x.dtype), self._normal(x), 1 + scale.to(x.dtype))
+
+    def _normal(self, x: Tensor) -> Tensor:
+        if not torch.jit.is_tracing():
+            return functional.group_norm(x, self.groups)
+        parts = x.flatten(1).unflatten(1, (self.groups, -1))  # in simple steps: OpenVINO 2026.4 crashes on this operation in f32
+        apart = parts - parts.mean(2, keepdim=True)
+        return (apart * torch.rsqrt(apart.square().mean(2, keepdim=True) + 1e-5)).reshape(x.shape)
 
 
 class _Block(nn.Module):

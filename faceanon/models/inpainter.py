@@ -1,12 +1,15 @@
 """The inpainting net at work: crops with a hole, meshes and identity codes in, crops with a new face out. The weights come with the package.
 
-Deterministic: each face is painted on its own, so what it becomes does not depend on its neighbours; f32, a set number of threads.
+Deterministic: each face is painted on its own, so what it becomes does not depend on its neighbours, with a set number of threads. OpenVINO computes it, in
+bfloat16 on a CPU that has it: half the time of f32, and px within two levels of it. CPUs with and without are two device classes.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +22,8 @@ from faceanon.core import facecrop
 from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, sketch, weights
-from faceanon.models.inpaint_net import Generator
+from faceanon.models.inpaint_net import CODE, Generator, planes_of
+from faceanon.models.openvino_net import compiled
 
 
 class Inpainter:
@@ -33,7 +37,7 @@ class Inpainter:
         if path is None:
             registry.require(self.name, models.licences)
             path = weights.path_of(self.name)
-        self._net = load_generator(path, conditioning)
+        self._net = _compiled(load_generator(path, conditioning), planes_of(conditioning), models.threads)
         torch.set_num_threads(models.threads)
         self._hole = torch.from_numpy(self.hole())[None, None]
 
@@ -46,9 +50,23 @@ class Inpainter:
         inside = self.hole() > 0
         for image, mesh, code in zip(painted, meshes, codes, strict=True):
             picture = torch.where(self._hole > 0, 0.0, to_tensor(image[None]))
-            new = self._net(picture, self._hole, *conditions([mesh], self.side_px, self._conditioning), torch.from_numpy(np.array(code[None], np.float32)))
-            image[inside] = _to_image(new)[inside]
+            given = (picture, self._hole, *conditions([mesh], self.side_px, self._conditioning), torch.from_numpy(np.array(code[None], np.float32)))
+            new = self._net([one.numpy() for one in given])[0]
+            image[inside] = _to_image(torch.from_numpy(new))[inside]
         return painted
+
+
+def _compiled(net: Generator, conditions: tuple[int, int], threads: int) -> Any:
+    """For one face at a time. conditions: planes and maps."""
+    import openvino
+
+    side, (planes, maps) = facecrop.SIDE_PX, conditions
+    shapes = [(1, 3, side, side), (1, 1, side, side), (1, planes, side, side), (1, maps, side // 4, side // 4), (1, CODE)]
+    with torch.no_grad(), warnings.catch_warnings():
+        for kind in (torch.jit.TracerWarning, DeprecationWarning):  # of sizes, which are always these, and of how OpenVINO asks torch
+            warnings.simplefilter("ignore", kind)
+        model = openvino.convert_model(net, example_input=tuple(torch.zeros(shape) for shape in shapes), input=shapes)
+    return compiled(openvino.Core(), model, threads, precision="bf16")
 
 
 def to_tensor(images: NDArray[np.uint8]) -> Tensor:

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, as all of our nets use it: f32, so many threads, and nothing of this process changed by it."""
+"""OpenVINO on the CPU, as all of our nets use it: so many threads, f32 unless asked otherwise, and nothing of this process changed by it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class _SignalStack(ctypes.Structure):
     _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
-def compiled(core: Any, model: Any, threads: int) -> Any:
-    """`model` of `core`, ready to be called."""
+def compiled(core: Any, model: Any, threads: int, precision: str = "f32") -> Any:
+    """`model` of `core`, ready to be called. precision: "f32", or "bf16" to let a CPU that has it in hardware use it; others compute in f32."""
     # pinning would put every process of a machine on the same core; f32 keeps a CPU with bfloat16 from using it
-    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": precision, "ENABLE_CPU_PINNING": False}
     with own_signal_stack():
         return core.compile_model(model, "CPU", options)
 

@@ -11,7 +11,7 @@ from faceanon.core.errors import LicenceRefused, WeightsUnavailable
 from faceanon.core.settings import ModelSettings
 from faceanon.models.fakes import mean_mesh
 from faceanon.models.inpaint_net import Discriminator, Generator
-from faceanon.models.inpainter import Inpainter, conditions, load_generator, save_generator
+from faceanon.models.inpainter import Inpainter, conditions, load_generator, save_generator, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,22 @@ def test_a_face_does_not_depend_on_its_neighbours(inpainter, crops, meshes, code
 
     assert np.array_equal(together[1:], inpainter.inpaint(crops[1:], meshes[1:], codes[1:]))
     assert np.array_equal(together[:, inpainter.hole() == 0], crops[:, inpainter.hole() == 0])
+
+
+@pytest.mark.parametrize("conditioning", ["sketch", "keypoints"])
+def test_it_paints_what_the_net_paints(conditioning, crops, meshes, codes, tmp_path):
+    """OpenVINO's px are those of the net in f32, give or take a few levels, for either conditioning."""
+    torch.manual_seed(3)
+    save_generator(Generator(conditioning), path := tmp_path / "net.safetensors", conditioning)
+    painted = Inpainter(ModelSettings(), conditioning, path).inpaint(crops[:1], meshes[:1], codes[:1])
+    hole = facecrop.hole()
+    with torch.no_grad():
+        new = load_generator(path, conditioning)(to_tensor(crops[:1]), torch.from_numpy(hole)[None, None], *conditions(meshes[:1], 128, conditioning), torch.from_numpy(codes[:1]))
+
+    levels = (new[0].clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5
+    off = np.abs(painted[0] - levels)[hole > 0]
+    assert levels[hole > 0].std() > 1
+    assert (off.max() < 6, off.mean() < 1) == (True, True)
 
 
 def test_code_and_mesh_say_what_is_painted(inpainter, crops, meshes, codes):
