@@ -30,9 +30,10 @@ FAR_FROM_ORIGINAL = 0.80  # painting moves it by -0.11 to +0.08, and below 0.6 t
 FAR_FROM_OTHERS = 0.55
 STRETCH = 1.2  # of what lies between two people, from the mean of all
 MARGIN = 0.04  # by which a promising distance is better than asked: what the prediction errs by. More, and every key finds the same few farthest people
-POOL = 48  # people of the bank among whom the first draw is made; one more at every fourth
-AGE_BAND_YEARS = 8.0
-IN_BAND = 60  # people at least
+POOL = 16, 48  # least and most people of the bank among whom the first draw is made: those who are ALIKE; one more at every fourth
+ALIKE = 10.0  # of `unlike`
+TONE_SHARES = 1.0, 0.5, 0.5  # of L*, a*, b*. A light face painted dark does not become a dark one: brows, lips and beard stay light; hue comes from the lamp
+AGE_BAND_YEARS, A_YEAR = 8.0, 0.6  # years that do not count, and what each further one does
 SURE_OF_SEX = 0.2  # how far from 0.5
 MIX_PERCENT = (25, 50)  # share of the partner
 
@@ -88,15 +89,18 @@ def choose_personas(
 
 
 def fitting(need: PersonaNeed, bank: BankFacts) -> NDArray[np.int64]:
-    """Rows of the bank, best fit first: of the apparent sex, then by skin within the band of age, then the rest by age."""
+    """Rows of the bank of the apparent sex, those who look most like the need first."""
     rows = np.arange(len(bank.female))
     if abs(need.female - 0.5) >= SURE_OF_SEX:
         rows = rows[(np.asarray(bank.female) >= 0.5) == (need.female >= 0.5)]
-    years = np.abs(bank.age[rows] - need.age) if np.isfinite(need.age) else np.zeros(len(rows))
-    band = max(AGE_BAND_YEARS, float(np.sort(years)[min(IN_BAND, len(years)) - 1]))
-    # L* counts half: it changes more with the light than with the person
-    tone = np.linalg.norm((bank.skin[rows] - np.asarray(need.skin)) * (0.5, 1.0, 1.0), axis=1) if np.isfinite(need.skin).all() else np.zeros(len(rows))
-    return rows[np.lexsort((rows, np.where(years <= band, tone, years), years > band))]
+    return rows[np.argsort(unlike(need, bank)[rows], kind="stable")]
+
+
+def unlike(need: PersonaNeed, bank: BankFacts) -> NDArray[np.float64]:
+    """(B,) how far from the need's skin and age each row is, in units of L*; what is not known of the need does not count."""
+    tone = np.linalg.norm((bank.skin - np.asarray(need.skin)) * TONE_SHARES, axis=1) if np.isfinite(need.skin).all() else np.zeros(len(bank.skin))
+    years = np.abs(bank.age - need.age) if np.isfinite(need.age) else np.zeros(len(bank.age))
+    return tone + A_YEAR * np.maximum(years - AGE_BAND_YEARS, 0)
 
 
 def _candidates(
@@ -104,9 +108,10 @@ def _candidates(
 ) -> Iterator[Persona]:
     """PROPOSED different personas. No two people of a scope share a base while the pool has a free one, and never base and partner."""
     order = [int(row) for row in fitting(need, bank)]
+    pool = int(np.clip((unlike(need, bank)[order[: POOL[1]]] <= ALIKE).sum(), *POOL))
     tried: set[tuple[int, int]] = set()
     for number in range(PROPOSED):
-        size = POOL + number // 4
+        size = pool + number // 4
         base = _from(draw(need.label, 3 * number), order[:size], bases)
         spent = {row for row in order if row == base or _pair(base, row) in pairs or _pair(base, row) in tried}
         partner = _from(draw(need.label, 3 * number + 1), order[: size + 1], spent, order[size + 1 :])

@@ -11,6 +11,8 @@ from faceanon.render import topology as topo
 
 LIGHT_REACH = 0.17  # sigma of what counts as shading, over the texture's side
 _LASHES = 0.12  # height of a shut eye's lashes over the lower lid, of the open eye's
+_FOLD = 0.3  # height of the fold over the upper lid, likewise
+_LINE, _SHADOW, _FOLDED = 0.45, 0.4, 0.25  # how dark the lashes are, what is around them, and the fold
 _FEW_PX = 64
 
 
@@ -122,22 +124,24 @@ def shut_eyes(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float3
     """
     side = image.shape[0]
     eyes, brows = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
-    lashes = np.zeros((side, side), np.float32)
+    lashes, folds = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
     for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
         cv2.fillPoly(eyes, [_fixed(layout[list(ring)])], 255, shift=3)
         lower, upper = layout[list(ring[:9])], layout[[ring[0], *ring[:8:-1], ring[8]]]
-        cv2.polylines(lashes, [_fixed(lower + _LASHES * (upper - lower))], False, 1.0, side // 90, cv2.LINE_AA, 3)
+        cv2.polylines(lashes, [_fixed(lower + _LASHES * (upper - lower))], False, 1.0, side // 128, cv2.LINE_AA, 3)
+        cv2.polylines(folds, [_fixed(upper + _FOLD * (upper - lower))], False, 1.0, side // 170, cv2.LINE_AA, 3)
     for ring in (topo.RIGHT_BROW, topo.LEFT_BROW):
         cv2.fillConvexPoly(brows, cv2.convexHull(np.rint(layout[list(ring)]).astype(np.int32)), 255)
-    wide = cv2.dilate(eyes, _disc(side // 26)) & ~cv2.dilate(brows, _disc(side // 60))  # lashes of an open lid lie beyond the mesh's eye
-    far = cv2.dilate(eyes, _disc(side // 32))
-    around = (cv2.dilate(far, _disc(side // 14)) & ~far & ~cv2.dilate(brows, _disc(side // 24))).astype(np.float32) / 255 * np.clip(skin + 0.05, 0, 1)
+    near_brows = cv2.dilate(brows, _disc(side // 60))
+    wide = cv2.dilate(eyes, _disc(side // 18)) & ~near_brows  # lashes and the fold of an open lid lie beyond the mesh's eye
+    around = (cv2.dilate(wide, _disc(side // 10)) & ~wide & ~cv2.dilate(brows, _disc(side // 24))).astype(np.float32) / 255 * np.clip(skin + 0.05, 0, 1)
     lab = _lab(image)
-    lid = local_means(lab, around * skin_likeness(lab, around), side / 14)
-    shadow, line = np.clip(1.5 * cv2.GaussianBlur(lashes, (0, 0), side / 50), 0, 1), np.clip(1.2 * cv2.GaussianBlur(lashes, (0, 0), side / 300), 0, 1)
-    lid *= ((1 - 0.22 * shadow) * (1 - 0.65 * line))[..., None]
+    lid = local_means(lab, around * skin_likeness(lab, around), side / 20)
+    line = _LINE * cv2.GaussianBlur(lashes, (0, 0), side / 360)
+    shade = _SHADOW * cv2.GaussianBlur(lashes, (0, 0), side / 90) + _FOLDED * cv2.GaussianBlur(folds, (0, 0), side / 150)
+    lid *= 1 - np.clip(line[..., None] + shade[..., None] * (1, 0, 0), 0, 0.7)
     drawn = 255 * np.clip(cv2.cvtColor(lid, cv2.COLOR_Lab2BGR), 0, 1)
-    mask = cv2.GaussianBlur(wide, (0, 0), side / 110)
+    mask = cv2.GaussianBlur(wide, (0, 0), side / 70)
     share = mask.astype(np.float32)[..., None] / 255
     return np.rint(image * (1 - share) + drawn * share).astype(np.uint8), mask
 

@@ -74,6 +74,33 @@ def test_fitting_people_are_near_in_age_and_skin(bank):
     assert np.abs(bank.skin[first, 0] - 60).mean() < np.abs(bank.skin[:, 0] - 60).mean()
 
 
+def alike(bank: MadeUpBank, skin: np.ndarray) -> MadeUpBank:
+    """The bank as women of 40 with these skins."""
+    return MadeUpBank(np.full(200, 0.95, np.float32), np.full(200, 40.0, np.float32), skin.astype(np.float32), bank.embedding)
+
+
+def test_dark_faces_are_given_to_dark_people(bank):
+    """Nearly as dark and twenty years older fits better than of the very age and light; so does dark in another lamp's hue."""
+    skin = np.tile((70.0, 14.0, 16.0), (200, 1))
+    skin[[3, 5]] = (44.0, 18.0, 16.0), (46.0, 28.0, 24.0)
+    few = alike(bank, skin)
+    few.age[3] = 62.0
+
+    assert set(fitting(need("a", skin=(43.0, 20.0, 12.0)), few)[:2]) == {3, 5}
+
+
+def test_where_few_look_alike_the_draw_is_among_few(bank):
+    """Among a third as many as where the skin is common."""
+    light = alike(bank, np.tile((60.0, 12.0, 15.0), (200, 1)))
+    dark = alike(bank, np.stack([30.0 + np.arange(200), np.full(200, 12.0), np.full(200, 15.0)], axis=1))
+    few, many = (
+        {choose_personas([need(f"{i}", skin=(tone, 12.0, 15.0))], some, looks, keyed("k"))[f"{i}"].base for i in range(40)} for some, tone in ((dark, 25.0), (light, 60.0))
+    )
+
+    assert max(few) < 16
+    assert max(many) >= 32
+
+
 def test_nothing_known_still_gets_a_face(bank):
     """Somebody without embedding, age, sex and skin gets a persona all the same."""
     chosen = choose_personas([need("a", None, NAN, NAN, (NAN, NAN, NAN))], bank, looks, keyed("k"))
