@@ -93,12 +93,13 @@ def test_where_few_look_alike_the_draw_is_among_few(bank):
     """Among a third as many as where the skin is common."""
     light = alike(bank, np.tile((60.0, 12.0, 15.0), (200, 1)))
     dark = alike(bank, np.stack([30.0 + np.arange(200), np.full(200, 12.0), np.full(200, 15.0)], axis=1))
-    few, many = (
-        {choose_personas([need(f"{i}", skin=(tone, 12.0, 15.0))], some, looks, keyed("k"))[f"{i}"].base for i in range(40)} for some, tone in ((dark, 25.0), (light, 60.0))
-    )
 
-    assert max(few) < 16
-    assert max(many) >= 32
+    def bases(some: MadeUpBank, tone: float) -> set[int]:
+        return {choose_personas([need(f"{i}", skin=(tone, 12.0, 15.0))], some, looks, keyed("k"))[f"{i}"].base for i in range(40)}
+
+
+    assert max(bases(dark, 25.0)) < 16
+    assert max(bases(light, 60.0)) >= 32
 
 
 def test_nothing_known_still_gets_a_face(bank):
