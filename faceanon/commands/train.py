@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train.add_argument("--faces", type=Path, required=True, metavar="DIR_OR_LIST", help="what `train dataset` made, or pictures")
         train.add_argument("--output", type=Path, required=True, metavar="DIR", help="checkpoints, losses.jsonl, sample sheets and the weights")
         train.add_argument("--steps", type=int, default=20_000, help="of the generator, all phases together (20000)")
-        train.add_argument("--small", type=float, default=0.5, metavar="SHARE", help="share of the steps at 64 px, before those at 128 px (0.5; 0 with --start)")
+        train.add_argument("--small", type=float, metavar="SHARE", help="share of the steps at 64 px, before those at 128 px (0.5; 0 with --start)")
         train.add_argument("--batch", type=int, default=16, help="of one rank at 64 px; half of it at 128 px")
         train.add_argument("--student-steps", type=int, default=1500, help="of the student that stands for the embedder; 0 = no identity loss")
         train.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights to go on from, such as those that come with the package")
@@ -64,6 +64,7 @@ def _dataset(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from faceanon.models.embedders import DlibEmbedder
     from faceanon.training import faces, loop, photos, ranks, student
 
     first = ranks.join(arguments.threads)
@@ -80,12 +81,13 @@ def _train(arguments: argparse.Namespace) -> int:
     known = faces.read_all(source)
     if first and arguments.student_steps and not (folder / student.FILE).exists():
         with Bar("student") as bar:
-            student.train(known, folder, arguments.student_steps, arguments.seed, bar)
+            student.train(known, folder, arguments.student_steps, arguments.seed, bar, bf16=arguments.bf16)
     ranks.wait()
     imitator = student.load(folder / student.FILE) if arguments.student_steps else None
-    phases = loop.growing(arguments.steps, small=0.0 if arguments.start else arguments.small, batch=arguments.batch)
+    small = arguments.small if arguments.small is not None else 0.0 if arguments.start else 0.5
+    phases = loop.growing(arguments.steps, small=small, batch=arguments.batch, plain_steps=50 if arguments.start else 250)
     plan = loop.Plan(phases, arguments.conditioning, arguments.seed, bf16=arguments.bf16, save_every=arguments.save_every)
-    training = loop.Training(plan, known, imitator, folder, arguments.start)
+    training = loop.Training(plan, known, imitator, folder, arguments.start, DlibEmbedder(ModelSettings()) if imitator is not None else None)
     with Bar(arguments.kind, quiet=not first) as bar:
         training.run(bar)
     if first:

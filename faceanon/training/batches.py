@@ -18,6 +18,7 @@ from faceanon.models.inpainter import conditions, to_tensor
 from faceanon.training.faces import MARGIN_PX, Faces
 
 _TURN_DEG, _ZOOM, _SHIFT_PX = 3.0, 0.04, 2.5  # spread
+ALIKE, STRETCH = 64, (0.9, 1.7)
 _GAIN, _TINT, _BLUR_SHARE = 0.16, 0.05, 0.25
 
 
@@ -29,6 +30,10 @@ class Batch:
     planes: Tensor  # (N, P, S, S) 0..1
     maps: Tensor  # (N, K, S/4, S/4) 0..1
     codes: Tensor  # (N, 128)
+
+    def again(self, others: int) -> Batch:
+        """The batch, with its first `others` once more at its end."""
+        return Batch(*(torch.cat([part, part[:others]]).contiguous(memory_format=torch.channels_last) for part in (self.pictures, self.planes, self.maps)), self.codes)
 
 
 def draw(faces: Faces, rows: NDArray[np.int64], random: np.random.Generator, side_px: int, conditioning: str, *, steady: bool = False) -> Batch:
@@ -42,6 +47,19 @@ def draw(faces: Faces, rows: NDArray[np.int64], random: np.random.Generator, sid
         pictures, planes = (torch.where(turned, t.flip(3), t) for t in (pictures, planes))
         maps = torch.where(turned, maps[:, others].flip(3), maps)
     return Batch(pictures.contiguous(memory_format=torch.channels_last), planes, maps, torch.from_numpy(faces.codes[rows]))
+
+
+def strangers(people: NDArray[np.float32], count: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """(count, 128) codes of nobody in particular, as engines draw them: around the mean of people (P, 128) who resemble each other, and farther from it than they."""
+    codes = np.zeros((count, people.shape[1]), np.float32)
+    for code in codes:
+        one = people[random.integers(len(people))]
+        alike = people[np.argsort(np.linalg.norm(people - one, axis=1), kind="stable")[: max(2, min(ALIKE, len(people) // 3))]]
+        apart = alike - alike.mean(0)
+        way = random.normal(size=len(alike)).astype(np.float32) @ apart
+        length = random.uniform(*STRETCH) * np.linalg.norm(apart, axis=1).mean()
+        code[:] = alike.mean(0) + way * (length / max(float(np.linalg.norm(way)), 1e-6))
+    return codes
 
 
 def _one(image: Image, mesh: NDArray[np.float32], random: np.random.Generator, side_px: int, steady: bool) -> tuple[Image, NDArray[np.float32]]:

@@ -81,3 +81,9 @@ def read_all(folder: Path) -> Faces:
     if not paths:
         raise UsageError(f"no {PATTERN} in {folder}; `faceanon train dataset --output {folder}` makes them")
     return joined([read(path) for path in paths])
+
+
+def people_of(faces: Faces) -> NDArray[np.float32]:
+    """(P, 128) the mean code of everybody in portraits that are no composites."""
+    real = faces.rows(~faces.composite)
+    return np.stack([real.codes[real.people == person].mean(0) for person in np.unique(real.people)])

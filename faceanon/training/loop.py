@@ -2,6 +2,10 @@
 
 A folder holds state.pt (nets, optimisers, step; never shipped), inpaint_<conditioning>.safetensors (the averaged generator, half precision), losses.jsonl
 and sheet_<step>.png. Phases follow each other: small crops first, then large ones with the same weights and a discriminator that starts anew.
+
+Some contexts of a batch are painted twice, once with the code of the face that was there and once with a stranger's. The second painting has no true picture:
+its light is that of the place, its identity the code's, and what changes between the two must be what changes between their codes, as the student sees it.
+Now and then the student is shown what the net paints by then, with what the embedder makes of it: a net finds the faults of a teacher that stands still.
 """
 
 from __future__ import annotations
@@ -21,17 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from faceanon.core import facecrop
+from faceanon.core.ports import FaceEmbedder
 from faceanon.models.inpaint_net import Discriminator, Generator, Student
 from faceanon.models.inpainter import load_generator, save_generator
-from faceanon.training import batches, losses, ranks, sheets
+from faceanon.training import batches, losses, paintings, ranks, sheets, student
 from faceanon.training.batches import Batch
-from faceanon.training.faces import Faces
+from faceanon.training.faces import Faces, people_of
 from faceanon.training.losses import Weights
-from faceanon.training.student import statistics
 
 STATE = "state.pt"
+PAINTINGS = "paintings"  # folder
 BETAS = (0.5, 0.99)
-STUDENT_EVERY = 2  # steps; its terms count as much more
 _RAMP = 100  # steps over which a rate rises
 
 
@@ -57,7 +61,8 @@ class Plan:
     seed: int = 1
     average: float = 0.998  # share of the averaged weights that stays, a step
     composites: float = 0.5  # share of a batch
-    strangers: float = 0.25  # share of a batch that is painted with somebody else's code, once there is a discriminator
+    strangers: float = 0.5  # of a batch, so many contexts are painted once more with somebody else's code, once there is a discriminator
+    look_every: int = 150  # steps after which the student is shown new paintings; 0 = never
     bf16: bool = False
     save_every: int = 200
     log_every: int = 20
@@ -75,23 +80,27 @@ class Plan:
         raise IndexError(step)
 
 
-def growing(steps: int, *, small: float = 0.5, batch: int = 16) -> tuple[Phase, ...]:
-    """64 px for a share of the steps, then 128 px: the recipe that was found to work."""
+def growing(steps: int, *, small: float = 0.5, batch: int = 16, plain_steps: int = 250) -> tuple[Phase, ...]:
+    """64 px for a share of the steps, then 128 px: the recipe that was found to work. plain_steps: of the small crops; a net that is trained already needs few."""
     few = round(small * steps)
-    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 4e-4, 50, Weights(adversarial=0.4, identity=0.5))
-    return tuple(phase for phase in (Phase(64, few, batch), late) if phase.steps)
+    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 4e-4, 50, Weights(adversarial=0.4))
+    return tuple(phase for phase in (Phase(64, few, batch, plain_steps=plain_steps), late) if phase.steps)
 
 
 class Training:
     """One rank of it. `run` ends when all steps are done; called again on the same folder it goes on from the last checkpoint."""
 
-    def __init__(self, plan: Plan, faces: Faces, student: Student | None, folder: Path, start: Path | None = None) -> None:
-        self._plan, self._faces, self._student, self._folder = plan, faces, student, folder
+    def __init__(
+        self, plan: Plan, faces: Faces, imitator: Student | None, folder: Path, start: Path | None = None, embedder: FaceEmbedder | None = None
+    ) -> None:
+        """embedder: whom the student imitates; without it the student learns nothing more. start: weights to go on from."""
+        self._plan, self._faces, self._student, self._folder, self._embedder = plan, faces, imitator, folder, embedder
+        self._people, self._started = people_of(faces), start is not None
         self._rank, self._ranks = ranks.here()
         torch.manual_seed(plan.seed)
         self._net = load_generator(start, plan.conditioning) if start else Generator(plan.conditioning)
         if not start:
-            mean, scale = statistics(faces)
+            mean, scale = student.statistics(faces)
             self._net.code_mean.copy_(mean)
             self._net.code_scale.copy_(scale)
         self._net = self._net.float().to(memory_format=torch.channels_last).train()
@@ -126,13 +135,16 @@ class Training:
             number, phase, within = self._plan.at(self.step)
             if number != self._phase:
                 self._begin_phase(number)
+            looked = {}
+            if self._embedder is not None and self._plan.look_every and self.step % self._plan.look_every == 0 and (self.step or self._started):
+                looked = self._show_student(phase, self._embedder)
             row = self._one(phase, within)
             self.step += 1
             images += phase.batch * self._ranks
             last = self.step == self._plan.steps
-            if self._rank == 0 and (self.step % self._plan.log_every == 0 or last):
+            if self._rank == 0 and (self.step % self._plan.log_every == 0 or last or looked):
                 rate = round(images / (time.monotonic() - since), 2)
-                row = {"step": self.step, "side_px": phase.side_px, **{name: round(float(term), 4) for name, term in row.items()}, "images_s": rate}
+                row = {"step": self.step, "side_px": phase.side_px, **{name: round(float(term), 4) for name, term in (row | looked).items()}, "images_s": rate}
                 with (self._folder / "losses.jsonl").open("a") as log:
                     log.write(json.dumps(row) + "\n")
                 on_progress(self.step, self._plan.steps, row)
@@ -146,7 +158,21 @@ class Training:
         plain = np.flatnonzero(~self._faces.composite)
         count = round(self._plan.composites * phase.batch) if len(few) else 0
         rows = np.concatenate([random.choice(few, count) if count else few[:0], random.choice(plain, phase.batch - count)])
-        return batches.draw(self._faces, rows, random, phase.side_px, self._plan.conditioning)
+        return batches.draw(self._faces, random.permutation(rows), random, phase.side_px, self._plan.conditioning)
+
+    def _show_student(self, phase: Phase, embedder: FaceEmbedder) -> dict[str, float]:
+        """Paints strangers, and teaches the student what the embedder makes of them. Every rank does the same.
+
+        Gives cosines: of the identities that were asked and got, as the embedder sees them, and of the student's word on those and the embedder's.
+        """
+        asked_and_got = math.nan
+        folder = self._folder / PAINTINGS
+        if self._rank == 0:
+            random = np.random.default_rng((self._plan.seed, self.step, 0, 2))
+            asked_and_got = paintings.add(folder, self.step, self._net, self._faces, self._people, embedder, random, phase.side_px, self._plan.conditioning)
+        ranks.wait()
+        known = student.go_on(self._student, self._faces, paintings.latest(folder, self.step), self._net, self._plan.seed + self.step, bf16=self._plan.bf16)
+        return {"asked_and_got": asked_and_got, "student": known}
 
     def _one(self, phase: Phase, within: int) -> dict[str, Tensor]:
         for optimiser, rate in ((self._best, phase.rate), (self._best_judge, phase.rate_judge)):
@@ -155,20 +181,22 @@ class Training:
         batch = self.batch(phase)
         hole, judging = hole_of(phase.side_px), within >= phase.plain_steps
         others = round(self._plan.strangers * phase.batch) if judging else 0
-        own = torch.arange(phase.batch) % max(phase.batch // max(others, 1), 1) > 0 if others else torch.ones(phase.batch, dtype=torch.bool)
-        whose = torch.where(own, torch.arange(phase.batch), torch.arange(phase.batch).roll(1))
+        own = torch.arange(phase.batch + others) < phase.batch
+        random = np.random.default_rng((self._plan.seed, self.step, self._rank, 1))
+        strange = torch.from_numpy(batches.strangers(self._people, others, random))
+        every = batch.again(others)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            raw = self._net(batch.pictures, hole, batch.planes, batch.maps, batch.codes[whose]).float()
-        painted = torch.where(hole > 0, raw, batch.pictures)
-        terms = {"pixels": losses.pixels(raw[own], batch.pictures[own], losses.where(hole, batch.planes).expand(len(own), -1, -1, -1)[own])}
+            raw = self._net(every.pictures, hole, every.planes, every.maps, torch.cat([batch.codes, strange])).float()
+        painted = torch.where(hole > 0, raw, every.pictures)
+        terms = {"pixels": losses.pixels(raw[own], batch.pictures, losses.where(hole, batch.planes).expand(phase.batch, -1, -1, -1))}
         if others:
-            terms["tone"] = losses.tone(painted[~own], batch.pictures[~own])
-        if self._student is not None and within >= phase.plain_steps // 2 and (within + 1) % STUDENT_EVERY == 0:
-            terms |= self._likeness(painted, batch.pictures, own, whose)
+            terms["tone"] = losses.tone(painted[~own], every.pictures[~own])
+        if self._student is not None and within >= phase.plain_steps // 2:
+            terms |= self._likeness(painted, batch, strange)
         judged = {}
         if judging:
-            judged["judge"], wanted = self._teach_judge(batch, painted.detach())
-            terms |= self._judged(batch, painted, own, wanted)
+            judged["judge"], wanted = self._teach_judge(batch, every, painted.detach())
+            terms |= self._judged(every, painted, own, wanted)
         total = sum((getattr(phase.weights, name) * term for name, term in terms.items()), torch.zeros(()))
         self._update(self._net, self._best, total)
         with torch.no_grad():
@@ -176,29 +204,37 @@ class Training:
             torch._foreach_lerp_(list(self._mean.parameters()), list(self._net.parameters()), 1 - share)
         return {name: term.detach() for name, term in (terms | judged).items()}
 
-    def _likeness(self, painted: Tensor, true: Tensor, own: Tensor, whose: Tensor) -> dict[str, Tensor]:
-        """Features as in the true picture; identity as in that of the person whose code it was."""
-        with torch.no_grad():
-            code, seen = self._student(losses.chips(true))
-        its_code, its_seen = self._student(losses.chips(painted))
-        features = losses.matching([f[own] for f in its_seen[:3]], [f[own] for f in seen[:3]])
-        return {"features": STUDENT_EVERY * features, "identity": STUDENT_EVERY * losses.identity(its_code, code[whose])}
+    def _likeness(self, painted: Tensor, batch: Batch, strange: Tensor) -> dict[str, Tensor]:
+        """Features and identity as in the true picture; a stranger's identity, and what it changes, as in the stranger's code."""
+        count, others = len(batch.pictures), len(strange)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
+            with torch.no_grad():
+                code, seen = self._student(losses.chips(batch.pictures))
+            its_code, its_seen = self._student(losses.chips(painted))
+        its_code, wanted = its_code.float(), self._net.normal(torch.cat([batch.codes, strange]))
+        terms = {
+            "features": losses.matching([f[:count] for f in its_seen[:3]], seen[:3]),
+            "identity": losses.identity(its_code, torch.cat([code.float(), wanted[count:]])),
+        }
+        if others:
+            terms["change"] = losses.change(its_code[count:] - its_code[:others], wanted[count:] - wanted[:others])
+        return terms
 
-    def _teach_judge(self, batch: Batch, painted: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _teach_judge(self, batch: Batch, every: Batch, painted: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Its loss, and what it saw in the true pictures."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
             true, seen = self._judge(batch.pictures, batch.planes, batch.maps)
-            false, _ = self._judge(painted, batch.planes, batch.maps)
+            false, _ = self._judge(painted, every.planes, every.maps)
         loss = losses.judge(true, false)
         self._update(self._judge, self._best_judge, loss)
         return loss, [feature.detach() for feature in seen]
 
-    def _judged(self, batch: Batch, painted: Tensor, own: Tensor, wanted: list[Tensor]) -> dict[str, Tensor]:
+    def _judged(self, every: Batch, painted: Tensor, own: Tensor, wanted: list[Tensor]) -> dict[str, Tensor]:
         self._judge.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            score, seen = self._judge(painted, batch.planes, batch.maps)
+            score, seen = self._judge(painted, every.planes, every.maps)
         self._judge.requires_grad_(True)
-        return {"matching": losses.matching([f[own] for f in seen], [f[own] for f in wanted]), "adversarial": -score.float().mean()}
+        return {"matching": losses.matching([f[own] for f in seen], wanted), "adversarial": -score.float().mean()}
 
     def _update(self, net: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -211,6 +247,7 @@ class Training:
             "step": self.step, "phase": self._phase, "plan": json.dumps(asdict(self._plan)),
             "net": self._net.state_dict(), "mean": self._mean.state_dict(), "judge": self._judge.state_dict(),
             "best": self._best.state_dict(), "best_judge": self._best_judge.state_dict(),
+            "student": self._student.state_dict() if self._student is not None else {},
         }  # fmt: skip
         aside = self._state.with_suffix(".part")
         torch.save(state, aside)
@@ -223,6 +260,8 @@ class Training:
         self._begin_phase(state["phase"])
         for mine, name in ((self._net, "net"), (self._mean, "mean"), (self._judge, "judge"), (self._best, "best"), (self._best_judge, "best_judge")):
             mine.load_state_dict(state[name])
+        if self._student is not None:
+            self._student.load_state_dict(state["student"])
         self.step = state["step"]
 
 

@@ -24,7 +24,8 @@ class Weights:
     adversarial: float = 0.5
     features: float = 0.8  # the student's
     identity: float = 0.8
-    tone: float = 4.0  # light and colour of faces painted with another's code
+    change: float = 2.0  # of identity, from the face that was there to a stranger
+    tone: float = 3.0  # light and colour of faces painted with another's code
 
 
 def where(hole: Tensor, planes: Tensor) -> Tensor:
@@ -53,6 +54,13 @@ def matching(painted: list[Tensor], true: list[Tensor]) -> Tensor:
 def identity(painted: Tensor, true: Tensor) -> Tensor:
     """1 less the cosine of normalised codes."""
     return (1 - functional.cosine_similarity(painted.float(), true.float())).mean()
+
+
+def change(painted: Tensor, wanted: Tensor) -> Tensor:
+    """How a change (N, D) of identity in pictures falls short of that of the codes: by direction, and by length along it. What the context tells cancels out."""
+    painted, wanted = painted.float(), wanted.float()
+    length = (painted * wanted).sum(1) / wanted.square().sum(1).clamp(min=1e-3)
+    return identity(painted, wanted) + functional.relu(1 - length).mean()
 
 
 def judge(of_true: Tensor, of_painted: Tensor) -> Tensor:

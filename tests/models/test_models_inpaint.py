@@ -65,9 +65,9 @@ def test_it_paints_what_the_net_paints(conditioning, crops, meshes, codes, tmp_p
     torch.manual_seed(3)
     save_generator(Generator(conditioning), path := tmp_path / "net.safetensors", conditioning)
     painted = Inpainter(ModelSettings(), conditioning, path).inpaint(crops[:1], meshes[:1], codes[:1])
-    hole = facecrop.hole()
+    hole, told = facecrop.hole(), conditions(meshes[:1], 128, conditioning)
     with torch.no_grad():
-        new = load_generator(path, conditioning)(to_tensor(crops[:1]), torch.from_numpy(hole)[None, None], *conditions(meshes[:1], 128, conditioning), torch.from_numpy(codes[:1]))
+        new = load_generator(path, conditioning)(to_tensor(crops[:1]), torch.from_numpy(hole)[None, None], *told, torch.from_numpy(codes[:1]))
 
     levels = (new[0].clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5
     off = np.abs(painted[0] - levels)[hole > 0]

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ from faceanon.commands import train
 from faceanon.core import facecrop
 from faceanon.core.errors import UsageError
 from faceanon.models import sketch
+from faceanon.models.inpaint_net import Generator, Student
 from faceanon.models.inpainter import load_generator, save_generator
-from faceanon.training import batches, faces, losses, sheets, student
-from faceanon.training.faces import MARGIN_PX, Faces
+from faceanon.training import batches, faces, losses, paintings, sheets, student
+from faceanon.training.faces import MARGIN_PX, Faces, people_of
 from faceanon.training.loop import Phase, Plan, Training, growing
 
 ROOT = Path(__file__).parent.parent.parent
@@ -162,6 +165,82 @@ def test_the_student_comes_nearer_to_the_embedder(tmp_path):
     assert rows[-1]["cosine"] > 0.15
     chips = torch.zeros(1, 3, 64, 64)
     assert torch.equal(net(chips)[0], again(chips)[0])
+
+
+class CountingEmbedder:
+    """Codes that follow the picture's colours."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def embed(self, image, points, box):
+        self.calls += 1
+        return np.tile(image.reshape(-1, 3).mean(0).astype(np.float32) / 255, 43)[:128]
+
+
+def test_the_student_is_shown_what_the_net_paints(tmp_path, monkeypatch):
+    """Every few steps strangers are painted, embedded and learnt; an interrupted training ends with the same student and net."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(paintings, "A_LOOK", 16)
+    monkeypatch.setattr(student, "STEPS_A_LOOK", 2)
+    what = replace(plan(4), look_every=2)
+    states = {}
+    for name, breaks in (("whole", ()), ("halved", (3,))):
+        folder, embedder = tmp_path / name, CountingEmbedder()
+        torch.manual_seed(9)
+        first = {key: value.clone() for key, value in Student().state_dict().items()}
+        for stop in (*breaks, 99):
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+                patch.setattr(Training, "_one", stops_at(stop, Training._one))
+                imitator = Student().eval()
+                imitator.load_state_dict(first)
+                Training(what, some_faces(), imitator, folder, None, embedder).run(lambda *_: None)
+        states[name] = imitator.state_dict(), (folder / "inpaint_sketch.safetensors").read_bytes()
+        assert embedder.calls == 16
+
+    assert any(not torch.equal(first[key], value) for key, value in states["whole"][0].items())
+    assert all(torch.equal(states["halved"][0][key], value) for key, value in states["whole"][0].items())
+    assert states["halved"][1] == states["whole"][1]
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert [-1 <= row.get("asked_and_got", 9) <= 1 and -1 <= row["student"] <= 1 for row in rows if "student" in row] == [True]
+
+
+def test_paintings_show_the_net_s_face_in_its_place(tmp_path, monkeypatch):
+    """In the hole the net's px, around it the context's; the shard is what the student is given."""
+    monkeypatch.setattr(paintings, "A_LOOK", 16)
+    known = some_faces()
+    paintings.add(tmp_path, 7, Generator().eval(), known, people_of(known), CountingEmbedder(), np.random.default_rng(1), 128, "sketch")
+
+    got = paintings.latest(tmp_path, 7)
+    hole = np.pad(facecrop.hole(), MARGIN_PX) > 0
+    contexts = [next(image for image in known.images if np.array_equal(image[0, 0], new[0, 0])) for new in got.images]
+    assert all(np.abs(new[~hole].astype(int) - old[~hole]).max() <= 1 for new, old in zip(got.images, contexts, strict=True))
+    assert all(np.abs(new[hole].astype(int) - old[hole]).mean() > 5 for new, old in zip(got.images, contexts, strict=True))
+    assert got.composite.all()
+
+
+def test_strangers_lie_around_people_who_resemble_each_other():
+    """Codes stay near one of two groups of people, and no two are alike."""
+    random = np.random.default_rng(1)
+    centres = 3 * random.normal(size=(2, 128))
+    people = np.concatenate([centre + 0.1 * random.normal(size=(60, 128)) for centre in centres]).astype(np.float32)
+
+    codes = batches.strangers(people, 8, np.random.default_rng(2))
+    nearest = np.linalg.norm(codes[:, None] - centres[None], axis=2).min(1)
+    spread = np.linalg.norm(people[:60] - centres[0], axis=1).mean()
+    assert ((nearest > 0.7 * spread) & (nearest < 2.2 * spread)).all()
+    assert np.linalg.norm(codes[:, None] - codes[None], axis=2)[np.triu_indices(8, 1)].min() > 0.3 * spread
+    assert np.array_equal(codes, batches.strangers(people, 8, np.random.default_rng(2)))
+
+
+def test_a_change_is_judged_by_direction_and_length():
+    """Nothing for the wanted change or more of it; half a point for half of it, one more for each right angle."""
+    wanted = torch.eye(128)[:1] * 4
+
+    assert losses.change(wanted, wanted).item() == pytest.approx(0, abs=1e-6)
+    assert losses.change(2 * wanted, wanted).item() == pytest.approx(0, abs=1e-6)
+    assert losses.change(0.5 * wanted, wanted).item() == pytest.approx(0.5)
+    assert losses.change(wanted.roll(1, 1), wanted).item() == pytest.approx(2)
 
 
 def test_growing_begins_small():
