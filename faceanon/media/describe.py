@@ -20,7 +20,7 @@ from faceanon.core.settings import PlanSettings
 from faceanon.media import faults, planes
 from faceanon.media.decode import PictureReader
 from faceanon.media.packets import list_packets, to_index
-from faceanon.media.probe import probe
+from faceanon.media.probe import probe, probed
 from faceanon.media.source import main_video, opened, prepare_decoder
 
 MOST_SKIPPED = 16  # frames in a row that no other refers to: what H.264 and HEVC allow
@@ -70,11 +70,12 @@ class MediaSummary:
 def describe(path: Path) -> MediaSummary:
     """Raises as `probe` does: an output that is cut short does not pass as whole."""
     no_limits = PlanSettings(max_width_px=1 << 30, max_streams=1 << 30, max_duration_s=float("inf"))
-    facts, index = probe(path, no_limits)
-    with opened(path) as container:
+    with probed(path, no_limits) as (facts, index, listing, container):
         chapters = tuple((_seconds(c["start"], c["time_base"]), _seconds(c["end"], c["time_base"]), c["metadata"].get("title", "")) for c in container.chapters())
         keys = sorted(container.metadata) + sorted(f"stream:{key}" for stream in container.streams for key in stream.metadata)
-        streams = _streams(container, facts)
+        streams = tuple(
+            StreamSummary(s.kind, s.codec, s.language, s.title, s.attached_picture, *listing.spans.get(s.index, (None, None, 0))) for s in facts.streams
+        )
     return MediaSummary(
         frame_pts=index.pts - index.pts[0] if facts.container == "avi" else index.pts,
         time_base=facts.time_base,
@@ -96,24 +97,6 @@ def describe(path: Path) -> MediaSummary:
 
 def _seconds(moment: int, time_base: Fraction | None) -> Fraction:
     return moment * (time_base or Fraction(1))
-
-
-def _streams(container: Any, facts: VideoFacts) -> tuple[StreamSummary, ...]:
-    starts: dict[int, int] = {}  # in units of each stream's time base: a Fraction a packet costs more than listing them
-    stops: dict[int, int] = {}
-    counts: dict[int, int] = {}
-    for packet in container.demux():
-        moment = packet.pts if packet.pts is not None else packet.dts
-        if not packet.size or moment is None:
-            continue
-        number, stop = packet.stream_index, moment + (packet.duration or 0)
-        starts[number] = min(starts.get(number, moment), moment)
-        stops[number] = max(stops.get(number, stop), stop)
-        counts[number] = counts.get(number, 0) + 1
-    spans = {number: (_seconds(starts[number], unit), _seconds(stops[number], unit)) for number in starts for unit in (container.streams[number].time_base,)}
-    return tuple(
-        StreamSummary(s.kind, s.codec, s.language, s.title, s.attached_picture, *spans.get(s.index, (None, None)), counts.get(s.index, 0)) for s in facts.streams
-    )
 
 
 def sample_pictures(path: Path, facts: VideoFacts | None, every_s: float) -> Iterator[Picture]:

@@ -31,6 +31,7 @@ class Listing:
     is_discard: NDArray[np.bool_]  # (P,) cut off by an edit list
     is_corrupt: NDArray[np.bool_]  # (P,) the demuxer knows that bytes are missing
     end_s: Fraction  # end of the last packet of any stream, in seconds
+    spans: dict[int, tuple[Fraction, Fraction, int]]  # stream to start and stop of its first and last packets, in seconds, and how many there are
     pos: NDArray[np.int64]  # (P,) first byte in the file; -1 where the container does not say
     size: NDArray[np.int64]  # (P,) bytes
     is_hole: NDArray[np.bool_]  # (P,) its bytes are not here
@@ -46,14 +47,18 @@ def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bo
     look = _Look(codec, nal.length_size(codec, stream.codec_context.extradata))
     rows: list[tuple[int, int, bool, bool, bool, bool, bool, bool, int, int]] = []
     keys = {entry.pos for entry in stream.index_entries if entry.is_keyframe} if is_here else set()
+    starts: dict[int, int] = {}  # in units of each stream's time base: a Fraction a packet costs more than listing it
     ends: dict[int, int] = {}
+    counts: dict[int, int] = {}
     try:
         for packet in container.demux():
             if not packet.size or (codec == "gif" and not gifs.has_image(bytes(packet))):
                 continue
             time = packet.pts if packet.pts is not None else packet.dts
             if time is not None:
-                ends[packet.stream_index] = max(ends.get(packet.stream_index, time), time + (packet.duration or 0))
+                number, end = packet.stream_index, time + (packet.duration or 0)
+                starts[number], ends[number] = min(starts.get(number, time), time), max(ends.get(number, end), end)
+                counts[number] = counts.get(number, 0) + 1
             if packet.stream_index == stream.index:
                 pts = NO_PTS if packet.pts is None else packet.pts
                 place = -1 if packet.pos is None else packet.pos
@@ -65,8 +70,10 @@ def list_packets(container, stream, path: Path, is_here: Callable[[int, int], bo
     table = np.array(rows, np.int64).reshape(-1, 10)
     pts, duration = table[:, 0], table[:, 1]
     key, access, hidden, discard, corrupt, holes = (table[:, n].astype(np.bool_) for n in range(2, 8))
-    end_s = max((end * container.streams[n].time_base for n, end in ends.items()), default=Fraction(0))
-    return Listing(pts, duration, key, access, hidden, discard, corrupt, Fraction(end_s), table[:, 8], table[:, 9], holes)
+    units = {n: Fraction(container.streams[n].time_base or 1) for n in starts}
+    spans = {n: (starts[n] * unit, ends[n] * unit, counts[n]) for n, unit in units.items()}
+    end_s = max((stop for _, stop, _ in spans.values()), default=Fraction(0))
+    return Listing(pts, duration, key, access, hidden, discard, corrupt, end_s, spans, table[:, 8], table[:, 9], holes)
 
 
 @dataclass(frozen=True)

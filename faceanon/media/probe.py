@@ -7,9 +7,12 @@ decodes before the break must not pass as the whole.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -36,6 +39,13 @@ class _FirstFrame:
 
 def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
     """Facts and index of the video at `path`. Raises SourceUnreadable, SourceUnsupported, SourceTruncated or LimitExceeded."""
+    with probed(path, plan) as (facts, index, _, _):
+        return facts, index
+
+
+@contextmanager
+def probed(path: Path, plan: PlanSettings) -> Iterator[tuple[VideoFacts, PacketIndex, Listing, Any]]:
+    """As `probe`, with what it was made of: all packets, and the container, open."""
     check_file(path)
     missing = boxes.missing_bytes(path)
     if missing:
@@ -48,8 +58,8 @@ def probe(path: Path, plan: PlanSettings) -> tuple[VideoFacts, PacketIndex]:
         check_complete(container, stream, listing, path)
         index, stop_pts = index_of(listing, stream, path)
         facts = facts_of(path, container, stream, first, index, stop_pts)
-    check_duration(facts, path, plan)
-    return facts, index
+        check_duration(facts, path, plan)
+        yield facts, index, listing, container
 
 
 def check_duration(facts: VideoFacts, path: Path, plan: PlanSettings) -> None:
@@ -61,6 +71,7 @@ def first_frame(path: Path, plan: PlanSettings) -> _FirstFrame:
     with opened(path, plan) as container:
         stream = main_video(container, path)
         prepare_decoder(stream)
+        stream.codec_context.thread_count = 1  # more would each begin a frame that nobody asks for
         frame = next(frames(container, stream, path), None)
         if frame is None:
             raise SourceTruncated("holds no frame that decodes", source=str(path))
