@@ -21,8 +21,9 @@ from faceanon.core.records import Painted
 from faceanon.core.settings import INPAINTING, Settings
 from faceanon.evaluation.faces import Looks, PaintedFace
 from faceanon.identity.codes import choose_codes
+from faceanon.identity.fitting import PersonaNeed
 from faceanon.identity.keystore import Keystore
-from faceanon.identity.persona import PersonaNeed, choose_personas
+from faceanon.identity.persona import choose_personas
 from faceanon.models.catalog import Models
 from faceanon.models.emotion import EmotionReader
 from faceanon.models.judge_faceres import FaceresEmbedder

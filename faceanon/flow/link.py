@@ -17,8 +17,9 @@ from faceanon.flow import analyze, layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.identity import codes, gallery
+from faceanon.identity.fitting import PersonaNeed
 from faceanon.identity.link import Cluster, KnownPerson, link
-from faceanon.identity.persona import PersonaNeed, choose_personas
+from faceanon.identity.persona import choose_personas
 from faceanon.identity.sealed import save_regions
 
 Person = tuple[Cluster, str, Persona | None, Code | None]  # who, their label, the synthetic person they become, or the code that their face is painted from

@@ -15,13 +15,15 @@ Codes are biometric-like: they live in sealed work files and in the sealed galle
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.records import Code
 from faceanon.core.settings import RenderSettings
-from faceanon.identity.persona import STRETCH, BankFacts, Embedding, PersonaNeed, fitting
+from faceanon.identity.fitting import BankFacts, Embedding, PersonaNeed, fitting
+from faceanon.identity.persona import STRETCH
 
 ATTEMPTS = 32  # draws looked at before the rules give way
 ALIKE = 48
@@ -75,7 +77,7 @@ def _chosen(
 
 
 def _drawn(need: PersonaNeed, bank: BankFacts, draw: Draw) -> Iterator[Embedding]:
-    middle, apart, length = _alike(need, bank)
+    middle, apart, length = _alike(replace(need, embedding=None), bank)
     for attempt in range(ATTEMPTS):
         yield middle + _as_long(_normals(need.label, draw, attempt, len(apart)) @ apart, length)
 
@@ -105,7 +107,7 @@ def _choose(need: PersonaNeed, candidates: Iterator[Embedding], others: Sequence
 
 def _alike(need: PersonaNeed, bank: BankFacts) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """The mean (D,) of the people who look alike, each one's difference from it (ALIKE, D), and how far from it a code lies."""
-    people = np.asarray(bank.embedding, np.float64)[fitting(need, bank)[:ALIKE]]
+    people = np.asarray(bank.embedding, np.float64)[fitting(need, bank)[0][:ALIKE]]
     middle = people.mean(0)
     apart = people - middle
     return middle, apart, STRETCH * float(np.linalg.norm(apart, axis=1).mean())

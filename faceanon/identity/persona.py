@@ -14,13 +14,13 @@ them; whoever paints must take a stronger engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.records import Persona
+from faceanon.identity.fitting import BankFacts, Embedding, PersonaNeed, fitting
 
 PROPOSED = 128  # keyed draws, of which the most promising are looked at
 ATTEMPTS = 16  # candidates looked at before the rules give way
@@ -31,35 +31,10 @@ FAR_FROM_OTHERS = 0.55
 STRETCH = 1.2  # of what lies between two people, from the mean of all
 MARGIN = 0.04  # by which a promising distance is better than asked: what the prediction errs by. More, and every key finds the same few farthest people
 POOL = 16, 48  # least and most people of the bank among whom the first draw is made: those who are ALIKE; one more at every fourth
-ALIKE = 10.0  # of `unlike`
-TONE_SHARES = 1.0, 0.5, 0.5  # of L*, a*, b*. A light face painted dark does not become a dark one: brows, lips and beard stay light; hue comes from the lamp
-AGE_BAND_YEARS, A_YEAR = 8.0, 0.6  # years that do not count, and what each further one does
-SURE_OF_SEX = 0.2  # how far from 0.5
+ALIKE = 6.0  # see fitting
 MIX_PERCENT = (25, 50)  # share of the partner
 
-Embedding = NDArray[np.float32]  # (D,)
 Seen = list[tuple[float, float, Persona]]  # refused candidates: distance to the original, to the nearest other, who
-
-
-@dataclass(frozen=True)
-class PersonaNeed:
-    """Somebody who needs a new face. Numbers are NaN, and the embedding None, where nothing is known."""
-
-    label: str
-    cluster_id: str
-    embedding: Embedding | None
-    female: float  # 0..1 apparent
-    age: float  # apparent years
-    skin: tuple[float, float, float]  # CIE L*, a*, b*
-
-
-class BankFacts(Protocol):
-    """What is known of the people of the bank, a row each."""
-
-    female: NDArray[np.float32]  # (B,) 0..1
-    age: NDArray[np.float32]  # (B,) years
-    skin: NDArray[np.float32]  # (B, 3) CIE L*, a*, b*
-    embedding: NDArray[np.float32]  # (B, D)
 
 
 def choose_personas(
@@ -88,27 +63,13 @@ def choose_personas(
     return {need.label: chosen[need.label] for need in needs}
 
 
-def fitting(need: PersonaNeed, bank: BankFacts) -> NDArray[np.int64]:
-    """Rows of the bank of the apparent sex, those who look most like the need first."""
-    rows = np.arange(len(bank.female))
-    if abs(need.female - 0.5) >= SURE_OF_SEX:
-        rows = rows[(np.asarray(bank.female) >= 0.5) == (need.female >= 0.5)]
-    return rows[np.argsort(unlike(need, bank)[rows], kind="stable")]
-
-
-def unlike(need: PersonaNeed, bank: BankFacts) -> NDArray[np.float64]:
-    """(B,) how far from the need's skin and age each row is, in units of L*; what is not known of the need does not count."""
-    tone = np.linalg.norm((bank.skin - np.asarray(need.skin)) * TONE_SHARES, axis=1) if np.isfinite(need.skin).all() else np.zeros(len(bank.skin))
-    years = np.abs(bank.age - need.age) if np.isfinite(need.age) else np.zeros(len(bank.age))
-    return tone + A_YEAR * np.maximum(years - AGE_BAND_YEARS, 0)
-
-
 def _candidates(
     need: PersonaNeed, bank: BankFacts, draw: Callable[[str, int], int], bases: Set[int], pairs: Set[tuple[int, int]]
 ) -> Iterator[Persona]:
     """PROPOSED different personas. No two people of a scope share a base while the pool has a free one, and never base and partner."""
-    order = [int(row) for row in fitting(need, bank)]
-    pool = int(np.clip((unlike(need, bank)[order[: POOL[1]]] <= ALIKE).sum(), *POOL))
+    rows, unlike = fitting(need, bank)
+    order = [int(row) for row in rows]
+    pool = int(np.clip((unlike <= ALIKE).sum(), *POOL))
     tried: set[tuple[int, int]] = set()
     for number in range(PROPOSED):
         size = pool + number // 4

@@ -12,8 +12,8 @@ import pytest
 from faceanon.core.records import Identity, RegionTable, VideoRegions
 from faceanon.identity import codes, gallery, sealed
 from faceanon.identity.codes import FAR_FROM_ORIGINAL
+from faceanon.identity.fitting import PersonaNeed
 from faceanon.identity.people import Cluster
-from faceanon.identity.persona import PersonaNeed
 
 DIMENSIONS = 128
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceanon.core.records import Persona
-from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, PersonaNeed, choose_personas, fitting
+from faceanon.identity.fitting import PersonaNeed
+from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, choose_personas
 
 NAN = float("nan")
 
@@ -53,40 +54,9 @@ def crowd(count: int) -> list[PersonaNeed]:
     return [need(f"{i:04d}", faces[i].astype(np.float32), float(female[i]), float(age[i]), tuple(skin[i])) for i in range(count)]
 
 
-def test_fitting_people_share_the_apparent_sex(bank):
-    """A woman is cast among the women of the bank, a man among the men."""
-    women, men = fitting(need("a", female=0.9), bank), fitting(need("a", female=0.1), bank)
-
-    assert set(bank.female[women]) == {np.float32(0.95)}
-    assert set(bank.female[men]) == {np.float32(0.05)}
-
-
-def test_unsure_sex_leaves_everybody(bank):
-    """Where the sex is unknown or unsure nobody is ruled out."""
-    assert len(fitting(need("a", female=NAN), bank)) == len(fitting(need("a", female=0.6), bank)) == 200
-
-
-def test_fitting_people_are_near_in_age_and_skin(bank):
-    """The first pool is nearer in age and skin than the bank as a whole."""
-    first = fitting(need("a"), bank)[:16]
-
-    assert np.abs(bank.age[first] - 40).max() < 25
-    assert np.abs(bank.skin[first, 0] - 60).mean() < np.abs(bank.skin[:, 0] - 60).mean()
-
-
 def alike(bank: MadeUpBank, skin: np.ndarray) -> MadeUpBank:
     """The bank as women of 40 with these skins."""
     return MadeUpBank(np.full(200, 0.95, np.float32), np.full(200, 40.0, np.float32), skin.astype(np.float32), bank.embedding)
-
-
-def test_dark_faces_are_given_to_dark_people(bank):
-    """Nearly as dark and twenty years older fits better than of the very age and light; so does dark in another lamp's hue."""
-    skin = np.tile((70.0, 14.0, 16.0), (200, 1))
-    skin[[3, 5]] = (44.0, 18.0, 16.0), (46.0, 28.0, 24.0)
-    few = alike(bank, skin)
-    few.age[3] = 62.0
-
-    assert set(fitting(need("a", skin=(43.0, 20.0, 12.0)), few)[:2]) == {3, 5}
 
 
 def test_where_few_look_alike_the_draw_is_among_few(bank):
