@@ -96,7 +96,7 @@ class RenderSettings:
 @dataclass(frozen=True)
 class EncodeSettings:
     quality: int = _setting(20, "constant quality in x264's scale; mapped for other encoders")
-    preset: str = _setting("superfast", "x264 and x265 preset; x264's two quickest look five frames ahead all the same")
+    preset: str = _setting("superfast", "x264 and x265 preset")
     threads: int = _setting(2, "encoder threads; x264, x265 and VP9 bytes change with it")
     copy_clean: bool = _setting(True, "segments without faces are copied, packet by packet, where the container allows")
     audio: str = _setting("copy", "what becomes of audio", ("copy", "mute"))
