@@ -50,7 +50,7 @@ _LARGE_PX = 4096 * 1200
 # its size. Three frames of four refer to nothing and nothing refers to them: an audit need not decode those.
 _QUICK_PRESETS = ("ultrafast", "superfast")
 _QUICK_PARAMS = ":mbtree=1:rc-lookahead=5:b-adapt=0:b-pyramid=none"
-_QUICK_FINER = 1.5
+_QUICK_FINER, _QUICK_FINER_HEVC = 1.5, 2.5
 SPS_ID = 1  # most sources use 0; with another number both sets can be announced side by side
 
 
@@ -143,7 +143,8 @@ def _options(encoder: str, facts: VideoFacts, settings: EncodeSettings) -> dict[
         return {"preset": settings.preset, "crf": str(quality), "x264-params": params + _short_look(facts)}
     if encoder == "libx265":
         params = f"open-gop=0:info=0:repeat-headers=1:pools={threads}:frame-threads=1:log-level=none:{_ceiling(facts)}" + (":bframes=0" if no_b_frames else "")
-        return {"preset": settings.preset, "crf": str(min(51, quality + 4)), "x265-params": params}
+        finer = _QUICK_FINER_HEVC if settings.preset in _QUICK_PRESETS else 0.0
+        return {"preset": settings.preset, "crf": f"{min(51.0, quality + 4 - finer):g}", "x265-params": params}
     if encoder == "libvpx-vp9":
         return {"deadline": "realtime", "cpu-used": "5", "crf": str(min(63, round(quality * 1.4))), "b": "0", "row-mt": "0"}
     if encoder == "libvpx":  # without alternate reference frames each packet is one shown frame; a speed below 0 is fixed, one above follows the clock
