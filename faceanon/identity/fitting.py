@@ -17,7 +17,7 @@ Embedding = NDArray[np.float32]  # (D,)
 
 SURE_OF_SEX = 0.2  # how far from 0.5
 SEX, SKIN, AGE = 0.5, 0.7, 0.5  # what the embedding says, over what was read
-TONE_SHARES = 1.0, 0.5, 0.5  # of L*, a*, b*: a light face painted dark does not become a dark one, brows, lips and beard stay light
+TONE_SHARES = 1.0, 0.25, 0.25  # of L*, a*, b*: a light face painted dark does not become a dark one, brows, lips and beard stay light; hues come from the lamp
 AGE_BAND_YEARS, A_YEAR = 8.0, 0.6  # years that do not count, and what each further one does
 _RIDGE = 0.3
 
