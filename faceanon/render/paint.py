@@ -21,6 +21,7 @@ WORK_FACE_PX = 320  # wider faces are painted at this width and enlarged
 HALF_FACE_PX = 128  # from this width on, the map is worked out for every second px
 TURNED_DEG = 25.0
 _TEETH = 0.9  # light inside the mouth, over the frame's: a synthetic person's teeth are whiter and more even, and catch the eye
+_DARK = 0.8  # what teeth are multiplied by, below which they begin to go
 PxBox = tuple[int, int, int, int]
 
 
@@ -114,7 +115,9 @@ def _render(
     new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lips = _inside_lips(old.shape[:2], vertices)
     wet = np.maximum(awake, lips)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (_mouth_gain(texture, openness, demand.mouth) - 1) * lips)
+    gain = _mouth_gain(texture, openness, demand.mouth)
+    _without_teeth(new, lips, vertices, gain)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (gain - 1) * lips)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
@@ -139,6 +142,20 @@ def _mouth_gain(texture: Texture, openness: float, mouth: float) -> np.float32:
         return np.float32(1)
     darkest = float(np.interp(mouth, [0.5, 0.75], [0.25, 0.95]))  # teeth that are seen in the frame are not made grey
     return np.float32(np.clip(_TEETH * mouth / max(float(np.interp(openness, texture.openness, texture.mouth)), 0.05), darkest, 1.6))
+
+
+def _without_teeth(new: Image, lips: NDArray[np.float32], vertices: NDArray[np.float32], gain: np.float32) -> None:
+    """In place: a mouth that is to be dark shows no grey teeth; what it shows runs into one."""
+    ring = vertices[list(topo.INNER_LIPS), :2]
+    low, high = np.floor(ring.min(0)).astype(int), np.ceil(ring.max(0)).astype(int) + 1
+    wide = int(high[1] - low[1])
+    share = _DARK - gain
+    if share <= 0 or wide < 3:
+        return
+    part = np.s_[max(low[1] - wide, 0) : high[1] + wide, max(low[0] - wide, 0) : high[0] + wide]
+    weight = lips[part][..., None] * min(1.0, 3 * float(share))
+    if weight.size:
+        new[part] = np.rint(new[part] * (1 - weight) + cv2.GaussianBlur(new[part], (0, 0), 0.4 * wide) * weight).astype(np.uint8)
 
 
 def _inside_lips(size: tuple[int, int], vertices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,9 @@ from faceanon.models.fakes import FakeEmbedder, FakeMesh, FakePeople, mean_mesh
 from faceanon.render import align, check, follow
 from faceanon.render import topology as topo
 from faceanon.render.engines import make_engine
+from faceanon.render.expression import Demand
 from faceanon.render.follow import Sight
+from faceanon.render.paint import make_patch
 from faceanon.render.texture import prepare
 
 SETTINGS = RenderSettings()
@@ -187,6 +189,31 @@ def test_an_open_mouth_changes_nothing_of_the_person_but_the_mouth():
     rows, columns = np.nonzero(np.any(shut != wide, axis=2))
     assert lips[:, 0].min() < columns.min() < columns.max() < lips[:, 0].max()
     assert lips[:, 1].min() < rows.min() < rows.max() < lips[:, 1].max()
+
+
+def test_a_dark_mouth_shows_no_grey_teeth():
+    """Stripes between the lips stay where the frame's mouth is light; where it is dark they run into one, however dark they are made."""
+    plain = FakePeople().portrait(Persona(0, 1, 0.2))
+    toothed = [plain.images[0], *(image.copy() for image in plain.images[1:])]
+    for image, mesh in zip(toothed[1:], plain.meshes[1:], strict=True):
+        lips = mesh[list(topo.OUTER_LIPS), :2].astype(int)
+        (left, top), (right, bottom) = lips.min(0), lips.max(0)
+        image[top:bottom, left:right] = np.where(np.arange(right - left) // 4 % 2, 230, 90)[None, :, None].astype(np.uint8)
+    texture = prepare(replace(plain, images=tuple(toothed)))
+    size = 300
+    mesh = texture.mesh(0.3) - np.append(texture.mesh(0.3)[:, :2].min(0), 0)
+    mesh = (mesh * (200 / np.ptp(mesh[:, 0])) + np.array([50, 40, 0])).astype(np.float32)
+
+    contrast = []
+    for light in (0.9, 0.1):
+        patch = make_patch(noise_picture(size, size), mesh, texture, 0.7, Demand(mouth=light))
+        lips = mesh[list(topo.INNER_LIPS), :2] - (patch.x0, patch.y0)
+        (left, top), (right, bottom) = lips.min(0), lips.max(0)
+        inside = patch.image[int(top + bottom) // 2, int(0.7 * left + 0.3 * right) : int(0.3 * left + 0.7 * right)].mean(1)
+        contrast.append(np.ptp(inside) / inside.mean())
+
+    assert contrast[0] > 0.3
+    assert contrast[1] < 0.5 * contrast[0]
 
 
 def _sure_mesh() -> FakeMesh:
