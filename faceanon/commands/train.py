@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train.add_argument("--batch", type=int, default=16, help="of one rank at 64 px; half of it at 128 px")
         train.add_argument("--student-steps", type=int, default=1500, help="of the student that stands for the embedder; 0 = no identity loss")
         train.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights to go on from, such as those that come with the package")
+        train.add_argument("--keep", type=float, default=0.0, metavar="SHARE", help="of --start in the weights that are written (0); half of it brings realism back")
         train.add_argument("--conditioning", choices=conditionings, default="sketch", help="what tells pose and expression")
         train.add_argument("--seed", type=int, default=1)
         train.add_argument("--threads", type=int, default=1, help="of each rank")
@@ -86,7 +87,8 @@ def _train(arguments: argparse.Namespace) -> int:
     imitator = student.load(folder / student.FILE) if arguments.student_steps else None
     small = arguments.small if arguments.small is not None else 0.0 if arguments.start else 0.5
     phases = loop.growing(arguments.steps, small=small, batch=arguments.batch, plain_steps=50 if arguments.start else 250)
-    plan = loop.Plan(phases, arguments.conditioning, arguments.seed, bf16=arguments.bf16, save_every=arguments.save_every)
+    keep = arguments.keep if arguments.start else 0.0
+    plan = loop.Plan(phases, arguments.conditioning, arguments.seed, keep=keep, bf16=arguments.bf16, save_every=arguments.save_every)
     training = loop.Training(plan, known, imitator, folder, arguments.start, DlibEmbedder(ModelSettings()) if imitator is not None else None)
     with Bar(arguments.kind, quiet=not first) as bar:
         training.run(bar)

@@ -36,6 +36,7 @@ from faceanon.training.losses import Weights
 STATE = "state.pt"
 PAINTINGS = "paintings"  # folder
 BETAS = (0.5, 0.99)
+JUDGE_STEPS = 2  # of the discriminator, to one of the generator
 _RAMP = 100  # steps over which a rate rises
 
 
@@ -63,6 +64,7 @@ class Plan:
     composites: float = 0.5  # share of a batch
     strangers: float = 0.5  # of a batch, so many contexts are painted once more with somebody else's code, once there is a discriminator
     look_every: int = 150  # steps after which the student is shown new paintings; 0 = never
+    keep: float = 0.0  # share of the net it started from in the weights that are written
     bf16: bool = False
     save_every: int = 200
     log_every: int = 20
@@ -83,7 +85,7 @@ class Plan:
 def growing(steps: int, *, small: float = 0.5, batch: int = 16, plain_steps: int = 250) -> tuple[Phase, ...]:
     """64 px for a share of the steps, then 128 px: the recipe that was found to work. plain_steps: of the small crops; a net that is trained already needs few."""
     few = round(small * steps)
-    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 4e-4, 50, Weights(adversarial=0.4))
+    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 8e-4, 50, Weights(adversarial=1.0, change=1.0))
     return tuple(phase for phase in (Phase(64, few, batch, plain_steps=plain_steps), late) if phase.steps)
 
 
@@ -107,6 +109,7 @@ class Training:
         for parameter in self._net.parameters():
             parameter.requires_grad_(True)
         self._mean = copy.deepcopy(self._net).eval().requires_grad_(False)
+        self._first = copy.deepcopy(self._mean)
         self.step = 0
         self._begin_phase(0)
         folder.mkdir(parents=True, exist_ok=True)
@@ -221,12 +224,13 @@ class Training:
         return terms
 
     def _teach_judge(self, batch: Batch, every: Batch, painted: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Its loss, and what it saw in the true pictures."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
-            true, seen = self._judge(batch.pictures, batch.planes, batch.maps)
-            false, _ = self._judge(painted, every.planes, every.maps)
-        loss = losses.judge(true, false)
-        self._update(self._judge, self._best_judge, loss)
+        """Its loss, and what it saw in the true pictures. JUDGE_STEPS at a time: one that lags behind lets identity be drawn with marks that no face has."""
+        for _ in range(JUDGE_STEPS):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.bf16):
+                true, seen = self._judge(batch.pictures, batch.planes, batch.maps)
+                false, _ = self._judge(painted, every.planes, every.maps)
+            loss = losses.judge(true, false)
+            self._update(self._judge, self._best_judge, loss)
         return loss, [feature.detach() for feature in seen]
 
     def _judged(self, every: Batch, painted: Tensor, own: Tensor, wanted: list[Tensor]) -> dict[str, Tensor]:
@@ -252,8 +256,16 @@ class Training:
         aside = self._state.with_suffix(".part")
         torch.save(state, aside)
         os.replace(aside, self._state)
-        save_generator(self._mean, self.weights, self._plan.conditioning)
-        sheets.write(self._folder / f"sheet_{self.step:06d}.png", self._mean, self._faces, phase.side_px, self._plan.conditioning)
+        net = self.result()
+        save_generator(net, self.weights, self._plan.conditioning)
+        sheets.write(self._folder / f"sheet_{self.step:06d}.png", net, self._faces, phase.side_px, self._plan.conditioning)
+
+    def result(self) -> Generator:
+        """The averaged net, on the way back to where it started: identity stays and realism returns (Wortsman et al., 2022; arXiv 2109.01903)."""
+        net = copy.deepcopy(self._mean)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(net.parameters()), list(self._first.parameters()), self._plan.keep)
+        return net
 
     def _load(self) -> None:
         state = torch.load(self._state, map_location="cpu", weights_only=True)

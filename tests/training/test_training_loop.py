@@ -167,6 +167,20 @@ def test_the_student_comes_nearer_to_the_embedder(tmp_path):
     assert torch.equal(net(chips)[0], again(chips)[0])
 
 
+def test_weights_may_go_half_the_way_back(tmp_path):
+    """With keep, what is written lies between the net that was started from and the one that was trained; the training itself is the same."""
+    trained(tmp_path / "first", plan(1))
+    start = tmp_path / "first" / "inpaint_sketch.safetensors"
+    nets = []
+    for keep in (0.0, 0.5, 1.0):
+        trained(tmp_path / f"{keep}", replace(plan(2), phases=(Phase(64, 2, 2, rate=0.5, plain_steps=0),), keep=keep), start)
+        nets.append(load_generator(tmp_path / f"{keep}" / start.name, "sketch").stem.weight)
+
+    assert (nets[0] - nets[2]).abs().max() > 1e-2
+    assert torch.allclose(nets[1], (nets[0] + nets[2]) / 2, atol=1e-3)
+    assert torch.equal(nets[2], load_generator(start, "sketch").stem.weight)
+
+
 class CountingEmbedder:
     """Codes that follow the picture's colours."""
 
