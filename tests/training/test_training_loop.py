@@ -176,8 +176,8 @@ def test_weights_may_go_half_the_way_back(tmp_path):
         trained(tmp_path / f"{keep}", replace(plan(2), phases=(Phase(64, 2, 2, rate=0.5, plain_steps=0),), keep=keep), start)
         nets.append(load_generator(tmp_path / f"{keep}" / start.name, "sketch").stem.weight)
 
-    assert (nets[0] - nets[2]).abs().max() > 1e-2
-    assert torch.allclose(nets[1], (nets[0] + nets[2]) / 2, atol=1e-3)
+    assert (nets[0] - nets[2]).abs().max() > 5e-3
+    assert torch.allclose(nets[1], (nets[0] + nets[2]) / 2, atol=5e-4)
     assert torch.equal(nets[2], load_generator(start, "sketch").stem.weight)
 
 
