@@ -85,7 +85,7 @@ class Plan:
 def growing(steps: int, *, small: float = 0.5, batch: int = 16, plain_steps: int = 250) -> tuple[Phase, ...]:
     """64 px for a share of the steps, then 128 px: the recipe that was found to work. plain_steps: of the small crops; a net that is trained already needs few."""
     few = round(small * steps)
-    late = Phase(128, steps - few, max(1, batch // 2), 6e-4, 8e-4, 50, Weights(adversarial=1.0, change=1.0))
+    late = Phase(128, steps - few, max(1, batch // 2), 5e-4, 6e-4, 50, Weights(adversarial=0.7, change=1.5))
     return tuple(phase for phase in (Phase(64, few, batch, plain_steps=plain_steps), late) if phase.steps)
 
 
