@@ -1,6 +1,7 @@
 """`faceanon bench CLIP...`: CPU seconds a frame by stage, beside plain decode and plain decode + encode of the same clip in the same run.
 
 Rounds alternate, so that a noisy machine disturbs both sides alike; medians are printed, and ratios, which travel better than seconds.
+A job that encodes quicker has a worse ratio to its own encoding, so a second ratio is to a yardstick that stays, x264's veryfast.
 Every model runs on one thread; decoders and encoders as in the job. The job reads in processes of their own, whose CPU time counts; plain
 decoding is done in this one. What is paid once a run (loading models, folding records into the ledger's tables) is not counted per frame; the
 ledger's share is listed.
@@ -24,7 +25,7 @@ from faceanon.commands import bench_against, bench_ledger, bench_scale
 from faceanon.commands.progress import Quiet
 from faceanon.core.errors import UsageError
 from faceanon.core.records import SourceItem, VideoFacts
-from faceanon.core.settings import ENGINES, Settings, load
+from faceanon.core.settings import ENGINES, EncodeSettings, Settings, load
 from faceanon.flow import driver
 from faceanon.flow.job import Context, JobSpec, new_run, open_keystore
 from faceanon.flow.local import LocalExecutor
@@ -35,6 +36,8 @@ from faceanon.media.decode import read_pictures
 from faceanon.media.encode import SegmentWriter
 from faceanon.media.guarded import probe
 from faceanon.models.catalog import Models, load_models
+
+YARDSTICK = EncodeSettings(preset="veryfast")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,13 +86,15 @@ def _against(arguments: argparse.Namespace, settings: Settings) -> int:
 def measure(clip: Path, settings: Settings, rounds: int) -> dict[str, Any]:
     """Medians over the rounds, CPU ms a frame."""
     facts, _ = probe(clip, settings.plan)
-    jobs, decodes, encodes = [], [], []
+    jobs, decodes, encodes, yardsticks = [], [], [], []
     for number in range(rounds + 1):
-        job, decoded, encoded = _job(clip, settings), _plain(clip, facts, settings, encode=False), _plain(clip, facts, settings, encode=True)
+        job, decoded = _job(clip, settings), _plain(clip, facts, None)
+        encoded, yardstick = _plain(clip, facts, settings.encode), _plain(clip, facts, YARDSTICK)
         if number:  # the first round loads models and code
             jobs.append(job)
             decodes.append(decoded)
             encodes.append(encoded)
+            yardsticks.append(yardstick)
     frames = facts.num_frames_from_content
     stages = {stage: statistics.median(job["cpu_seconds"].get(stage, 0.0) for job in jobs) * 1000 / frames for stage in sorted(jobs[0]["cpu_seconds"])}
     total = statistics.median(job["cpu_total_s"] for job in jobs) * 1000 / frames
@@ -106,7 +111,9 @@ def measure(clip: Path, settings: Settings, rounds: int) -> dict[str, Any]:
         "plain_decode_ms": round(statistics.median(decodes) * 1000 / frames, 3),
         "plain_decode_encode_ms": round(floor, 3),
         "ratio": round(total / floor, 3),
-        "ratios": [round(job["cpu_total_s"] / encoded, 3) for job, encoded in zip(jobs, encodes, strict=True)],
+        "ratios": _ratios(jobs, encodes),
+        "yardstick_ms": round(statistics.median(yardsticks) * 1000 / frames, 3),
+        "yardstick_ratios": _ratios(jobs, yardsticks),
     }
 
 
@@ -133,14 +140,18 @@ def _loaded_once(settings: Settings, *, need: frozenset[str]) -> Models:
     return load_models(settings, need=need)
 
 
-def _plain(clip: Path, facts: VideoFacts, settings: Settings, *, encode: bool) -> float:
-    """CPU seconds of decoding, or of decoding and encoding with the job's own settings."""
+def _ratios(jobs: list[dict[str, Any]], plain_s: list[float]) -> list[float]:
+    return [round(job["cpu_total_s"] / plain, 3) for job, plain in zip(jobs, plain_s, strict=True)]
+
+
+def _plain(clip: Path, facts: VideoFacts, encode: EncodeSettings | None) -> float:
+    """CPU seconds of decoding, and of encoding so."""
     began = cpu_spent_s()
-    if not encode:
+    if encode is None:
         for _ in read_pictures(clip, facts, None):
             pass
     else:
-        with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder, SegmentWriter(Path(folder) / "plain.nut", facts, settings.encode) as writer:
+        with tempfile.TemporaryDirectory(prefix="faceanon-bench-") as folder, SegmentWriter(Path(folder) / "plain.nut", facts, encode) as writer:
             for picture in read_pictures(clip, facts, None):
                 writer.write(picture)
     return cpu_spent_s() - began
@@ -154,5 +165,7 @@ def _table(report: dict[str, Any]) -> str:
         f"  {'decode':<12} {report['plain_decode_ms']:8.2f}   plain",
         f"  {'+ encode':<12} {report['plain_decode_encode_ms']:8.2f}   plain, same settings",
         f"  ratio to plain decode + encode: {report['ratio']:.2f}  (rounds: {', '.join(f'{r:.2f}' for r in report['ratios'])})",
+        f"  ratio to plain decode + encode at {YARDSTICK.preset}, {report['yardstick_ms']:.2f} ms: {statistics.median(report['yardstick_ratios']):.2f}"
+        f"  (rounds: {', '.join(f'{r:.2f}' for r in report['yardstick_ratios'])})",
     ]
     return "\n".join(lines)

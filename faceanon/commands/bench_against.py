@@ -53,7 +53,7 @@ class Round:
 
 
 def run(clips: Sequence[Path], settings: Settings, settings_file: Path | None, against: Sequence[str], peers: Path, rounds: int, floor: Callable) -> list[dict[str, Any]]:
-    """A report for each clip. floor: (clip, facts, settings, encode) to CPU seconds in this process."""
+    """A report for each clip. floor: (clip, facts, encoder settings or None) to CPU seconds in this process."""
     unknown = [name for name in against if name not in PEERS]
     if unknown:
         raise UsageError(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
@@ -88,8 +88,8 @@ def _compare(clip: Path, settings: Settings, tools: dict[str, Command], rounds: 
         for number in range(rounds):
             for word, tool in tools.items():
                 made[word].append(_round(tool, clip, home / f"{word}-{number}"))
-            floors["decode"].append(floor(clip, facts, settings, encode=False))
-            floors["decode + encode"].append(floor(clip, facts, settings, encode=True))
+            floors["decode"].append(floor(clip, facts, None))
+            floors["decode + encode"].append(floor(clip, facts, settings.encode))
         leaks = _leaks(clip, {word: rounds_of[-1].output for word, rounds_of in made.items()}, settings)
         spent = {word: [max(r.cost.cpu_s - starts[word].cost.cpu_s, 0.0) for r in rounds_of] for word, rounds_of in made.items()}
         return {
