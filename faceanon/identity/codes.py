@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from faceanon.core.records import Code
 from faceanon.core.settings import RenderSettings
 from faceanon.identity.fitting import BankFacts, Embedding, PersonaNeed, fitting
-from faceanon.identity.persona import STRETCH
 
 ATTEMPTS = 32  # draws looked at before the rules give way
 ALIKE = 48
-FAR_FROM_ORIGINAL = 0.90  # a net goes part of the way to a code
-FAR_FROM_OTHERS = 0.60  # the embedder's own border between one person and two
+# A net goes part of the way to a code, so codes lie farther apart than people do. Farther still, and faces are drawn with marks that no face has.
+STRETCH = 2.0
+FAR_FROM_ORIGINAL = 1.05
+FAR_FROM_OTHERS = 1.00  # faces whose codes are 1.3 apart are about .6 apart
 _FIRST_DRAW = 1_000_000  # of a label's stream; what comes before belongs to personas
 
 Draw = Callable[[str, int], int]

