@@ -71,7 +71,6 @@ def first_frame(path: Path, plan: PlanSettings) -> _FirstFrame:
     with opened(path, plan) as container:
         stream = main_video(container, path)
         prepare_decoder(stream)
-        stream.codec_context.thread_count = 1  # a second one would begin a frame that nobody asks for
         frame = next(frames(container, stream, path), None)
         if frame is None:
             raise SourceTruncated("holds no frame that decodes", source=str(path))

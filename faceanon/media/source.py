@@ -22,7 +22,6 @@ from faceanon.media import faults
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,mxf,flv,ogg"
 _NOT_PLAYED = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 _AVI_REORDER_DEPTH = 4  # frames; MPEG-4 reorders by one or two
-_ONE_THREAD_PX = 1920 * 1088
 
 
 def _nobody() -> None:
@@ -134,8 +133,6 @@ def main_video(container, path: Path):
 def prepare_decoder(stream) -> None:
     """Decoder settings that every reader shares, so that all see the same frames."""
     stream.thread_type = "AUTO"
-    # A second thread costs a third more CPU time, and reading is a process of its own beside models and encoder; more of them would fight over a node's cores.
-    stream.codec_context.thread_count = 1 if stream.codec_context.width * stream.codec_context.height <= _ONE_THREAD_PX else 2
     # Without it frames before a recovery point are dropped, and numbers no longer agree with the packets.
     stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
 
