@@ -7,7 +7,6 @@ LFW pairs, one photo seen by YuNet and the other by CenterFace: medians 0.42 and
 
 from __future__ import annotations
 
-import dlib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +14,9 @@ from faceanon.core.picture import Image
 from faceanon.core.settings import ModelSettings
 from faceanon.models import registry, weights
 from faceanon.models.alignment import Aligner
+from faceanon.models.dlib_net import CHIP_PX, DlibNet
 
-_CHIP = (150, 0.25)  # side px and padding that the net was trained with
+_CHIP = (CHIP_PX, 0.25)  # side px and padding that the net was trained with
 
 
 class DlibEmbedder:
@@ -30,8 +30,8 @@ class DlibEmbedder:
     def __init__(self, models: ModelSettings) -> None:
         registry.require("dlib_face", models.licences)
         self._aligner = Aligner(models)
-        self._net = dlib.face_recognition_model_v1(str(weights.path_of("dlib_face")))
+        self._net = DlibNet(weights.path_of("dlib_face"), threads=models.threads)
 
     def embed(self, image: Image, points: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.float32]:
         (chip,) = self._aligner.chips(image, points, box, (_CHIP,))
-        return np.array(self._net.compute_face_descriptor(chip), np.float32)  # (128,)
+        return self._net(chip)
