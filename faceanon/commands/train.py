@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,7 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from faceanon.core.errors import UsageError
 from faceanon.core.settings import ModelSettings
 
+if TYPE_CHECKING:
+    from faceanon.training.faces import Faces
+
 CONDITIONINGS = ("sketch", "keypoints")
+BASELINES = {"deepprivacy": "paper", "cleanir": "vae"}
+WIDTHS, NARROWEST = {"deepprivacy": 64, "cleanir": 128}, 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train.add_argument("--output", type=Path, required=True, metavar="DIR", help="checkpoints, losses.jsonl, sample sheets and the weights")
         train.add_argument("--steps", type=int, default=20_000, help="of the generator, all phases together (20000)")
         train.add_argument("--small", type=float, metavar="SHARE", help="share of the steps at 64 px, before those at 128 px (0.5; 0 with --start)")
-        train.add_argument("--batch", type=int, default=16, help="of one rank at 64 px; half of it at 128 px")
+        train.add_argument("--batch", type=int, default=16, help="of one rank; half of it at 128 px (of paper: at 64 px, a quarter at 128 px)")
         train.add_argument("--student-steps", type=int, default=1500, help="of the student that stands for the embedder; 0 = no identity loss")
         train.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights to go on from, such as those that come with the package")
         train.add_argument("--keep", type=float, default=0.0, metavar="SHARE", help="of --start in the weights that are written (0); half of it brings realism back")
         train.add_argument("--conditioning", choices=conditionings, default="sketch", help="what tells pose and expression")
+        train.add_argument("--variant", choices=("best", BASELINES[engine]), default="best", help=f"{BASELINES[engine]}: the net as it was published, as a baseline")
+        train.add_argument("--width", type=int, help=f"channels of {BASELINES[engine]}'s widest layers ({WIDTHS[engine]}; 256 as published)")
         train.add_argument("--seed", type=int, default=1)
         train.add_argument("--threads", type=int, default=1, help="of each rank")
         train.add_argument("--save-every", type=int, default=200, metavar="STEPS", help="checkpoint and sample sheet")
@@ -44,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return _dataset(arguments) if arguments.kind == "dataset" else _train(arguments)
+    return _dataset(arguments) if arguments.kind == "dataset" else _train(arguments) if arguments.variant == "best" else _train_baseline(arguments)
 
 
 def _dataset(arguments: argparse.Namespace) -> int:
@@ -64,22 +71,49 @@ def _dataset(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    from faceanon.models.embedders import DlibEmbedder
-    from faceanon.training import faces, loop, photos, ranks, student
+def _faces(arguments: argparse.Namespace, first: bool) -> Faces:
+    """What --faces names; pictures are converted first."""
+    from faceanon.training import faces, photos, ranks
+    from faceanon.training.loop import STATE
 
-    first = ranks.join(arguments.threads)
-    folder = arguments.output
-    if arguments.resume and not (folder / loop.STATE).exists():
-        raise UsageError(f"nothing to resume: there is no {folder / loop.STATE}")
-    source = arguments.faces
+    folder, source = arguments.output, arguments.faces
+    if arguments.resume and not (folder / STATE).exists():
+        raise UsageError(f"nothing to resume: there is no {folder / STATE}")
     if not (source.is_dir() and any(source.glob(faces.PATTERN))):
         source = folder / "faces"
         if first:
             with Bar("pictures") as bar:
                 photos.convert(arguments.faces, source, ModelSettings(), bar)
         ranks.wait()
-    known = faces.read_all(source)
+    return faces.read_all(source)
+
+
+def _train_baseline(arguments: argparse.Namespace) -> int:
+    from faceanon.training import baseline, paper, ranks, vae
+
+    if arguments.start or arguments.keep or arguments.small is not None or arguments.conditioning != "sketch":
+        raise UsageError(f"--start, --keep, --small and --conditioning are not of the variant {arguments.variant}")
+    if (width := arguments.width or WIDTHS[arguments.kind]) < NARROWEST:
+        raise UsageError(f"--width: got {width}, the least is {NARROWEST}")
+    first = ranks.join(arguments.threads)
+    known = _faces(arguments, first)
+    size = {"steps": arguments.steps, "width": width, "batch": arguments.batch, "seed": arguments.seed, "bf16": arguments.bf16}
+    recipe = paper.Paper(paper.Plan(**size), known) if arguments.variant == "paper" else vae.Vae(vae.Plan(**size), known)
+    with Bar(arguments.variant, quiet=not first) as bar:
+        weights = baseline.run(recipe, arguments.output, bar, save_every=arguments.save_every)
+    if first:
+        print(f"{weights}, after {recipe.steps} steps; the sheets beside it show what it paints")
+    ranks.leave()
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from faceanon.models.embedders import DlibEmbedder
+    from faceanon.training import loop, ranks, student
+
+    first = ranks.join(arguments.threads)
+    folder = arguments.output
+    known = _faces(arguments, first)
     if first and arguments.student_steps and not (folder / student.FILE).exists():
         with Bar("student") as bar:
             student.train(known, folder, arguments.student_steps, arguments.seed, bar, bf16=arguments.bf16)

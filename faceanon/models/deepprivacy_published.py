@@ -1,4 +1,5 @@
-"""DeepPrivacy's generator as it was published (Hukkelås, Mester and Lindseth, 2019; arXiv 1909.04538), for checkpoints that a user has.
+"""DeepPrivacy's generator as it was published (Hukkelås, Mester and Lindseth, 2019; arXiv 1909.04538), for checkpoints that a user has,
+and, narrower, for weights of our own training.
 
 A U-Net grown from 4 to 128 px. Every unit is a convolution of equalised learning rate, LeakyReLU 0.2 and a normalisation over channels; seven keypoints enter as a
 one-hot map at each scale, noise at the smallest. A checkpoint is a torch pickle with an entry "running_average_generator" (else "G") of
@@ -25,9 +26,11 @@ from faceanon.core import facecrop
 from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.geometry import similarity
 from faceanon.core.settings import ModelSettings
-from faceanon.models import sketch
+from faceanon.models import halves, registry, sketch, weights
+from faceanon.models.given import OURS
 from faceanon.models.keyed import normals
 
+OWN = "deepprivacy_paper"  # weights that come with the package
 POSES, NOISE = sketch.KEYPOINTS, 32
 STEPS = 5  # from 4 px to 128 px
 ENTRIES = ("running_average_generator", "G")
@@ -44,7 +47,7 @@ def channels(side_px: int, start: int) -> int:
 
 
 class Conv(nn.Module):
-    """Weights of unit variance; the input is scaled by what He et al., 2015, would scale the weights with."""
+    """Weights of unit variance, scaled when they are used, as He et al., 2015, would scale them at the start."""
 
     def __init__(self, into: int, out: int, kernel: int) -> None:
         super().__init__()
@@ -54,12 +57,12 @@ class Conv(nn.Module):
         self.scale = (2 / (into * kernel * kernel)) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x * self.scale) + self.bias
+        return functional.conv2d(x, self.conv.weight * self.scale, self.bias.flatten(), padding=self.conv.padding)
 
 
 class PixelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
 def _unit(into: int, out: int, kernel: int) -> nn.Sequential:
@@ -80,7 +83,8 @@ class Generator(nn.Module):
     def __init__(self, start: int = 256, steps: int = STEPS) -> None:
         super().__init__()
         c = {side: channels(side, start) for side in (4 << k for k in range(steps + 1))}
-        side = self.side_px = 4 << steps
+        self.width, self.side_px = start, 4 << steps
+        side = self.side_px
         self.transition_value = 1.0
         self.core_blocks_down = nn.ModuleList([*(_pair(c[4 << k], c[2 << k]) for k in range(steps - 1, 0, -1)), _pair(start, start)])
         self.core_blocks_up = nn.ModuleList(
@@ -125,43 +129,68 @@ def one_hot(keypoints: Tensor, side_px: int) -> Tensor:
     return maps
 
 
+def to_crop(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(2, 3) picture to crop px: more around the face than in crops of our own nets."""
+    points = (facecrop.POINTS - _MIDDLE) * _ZOOM + facecrop.SIDE_PX / 2
+    return similarity(facecrop.points_of(mesh), points.astype(np.float32))
+
+
+def hole(side_px: int = facecrop.SIDE_PX) -> NDArray[np.float32]:
+    """(S, S) float32: 1 where the face is blanked, 0 elsewhere. In small crops every px that the box touches is."""
+    share = facecrop.SIDE_PX // side_px
+    mask = np.zeros((side_px, side_px), np.float32)
+    mask[_BOX[1] // share : -(-_BOX[3] // share), _BOX[0] // share : -(-_BOX[2] // share)] = 1
+    return mask
+
+
+def blanked(pictures: Tensor) -> Tensor:
+    """Pictures (N, 3, S, S) with a grey box instead of the face."""
+    return torch.where(torch.from_numpy(hole(pictures.shape[-1])) > 0, _GREY / 127.5 - 1, pictures)
+
+
 class PublishedDeepPrivacy:
-    """Fulfils core.ports.FaceInpainter. The code is what the noise is drawn from. Raises WeightsUnavailable."""
+    """Fulfils core.ports.FaceInpainter. The code is what the noise is drawn from. Without a path, with weights of our own. Raises LicenceRefused, WeightsUnavailable."""
 
     name = "deepprivacy_published"
     side_px = facecrop.SIDE_PX
 
-    def __init__(self, path: Path, models: ModelSettings) -> None:
+    def __init__(self, path: Path | None, models: ModelSettings) -> None:
+        if path is None:
+            registry.require(OWN, models.licences)
+            path = weights.path_of(OWN)
         self._net = load(path)
         if self._net.side_px != self.side_px:
             raise WeightsUnavailable(f"{path} paints {self._net.side_px} px, not yet {self.side_px}")
         torch.set_num_threads(models.threads)
 
     def to_crop(self, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(2, 3) picture to crop px: more around the face than in crops of our own nets."""
-        points = (facecrop.POINTS - _MIDDLE) * _ZOOM + self.side_px / 2
-        return similarity(facecrop.points_of(mesh), points.astype(np.float32))
+        return to_crop(mesh)
 
     def hole(self) -> NDArray[np.float32]:
-        mask = np.zeros((self.side_px, self.side_px), np.float32)
-        mask[_BOX[1] : _BOX[3], _BOX[0] : _BOX[2]] = 1
-        return mask
+        return hole()
 
     @torch.inference_mode()
     def inpaint(self, crops: NDArray[np.uint8], meshes: NDArray[np.float32], codes: NDArray[np.float32]) -> NDArray[np.uint8]:
         painted = np.empty_like(crops)
-        hidden = self.hole() > 0
         for k, (crop, mesh, code) in enumerate(zip(crops, meshes, codes, strict=True)):
-            blanked = np.where(hidden[..., None], np.uint8(_GREY), crop)[..., ::-1]
-            picture = torch.from_numpy(blanked.astype(np.float32) / 255 * 2 - 1).permute(2, 0, 1)[None]
+            picture = torch.from_numpy(crop[..., ::-1].astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
             noise = torch.from_numpy(normals(code, NOISE * 16)).reshape(1, NOISE, 4, 4)
-            new = self._net(picture, torch.from_numpy(sketch.keypoints(mesh) / self.side_px)[None], noise)[0]
+            new = self._net(blanked(picture), torch.from_numpy(sketch.keypoints(mesh) / self.side_px)[None], noise)[0]
             painted[k] = ((new.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
         return painted
 
 
+def save(net: Generator, path: Path) -> None:
+    halves.save(net, path, "variant", "paper")
+
+
 def load(path: Path) -> Generator:
-    """From a published checkpoint. Raises WeightsUnavailable with everything that is missing, too much, or of another shape."""
+    """From a published checkpoint, or what `save` wrote. Raises WeightsUnavailable with everything that is missing, too much, or of another shape."""
+    if path.suffix == OURS:
+        halves.require(path, "variant", "paper")
+        net = Generator(halves.shape_of(path, "core_blocks_up.0.0.0.conv.weight")[0])
+        halves.fill(net, path)
+        return net.eval().requires_grad_(False)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         entry = next(checkpoint[name] for name in ENTRIES if name in checkpoint)

@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faceanon.core import facecrop
-from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.settings import ModelSettings
-from faceanon.models import registry, sketch, weights
+from faceanon.models import halves, registry, sketch, weights
 from faceanon.models.inpaint_net import CODE, Generator, planes_of
 from faceanon.models.openvino_net import compiled
 
@@ -89,27 +86,17 @@ def _to_image(new: Tensor) -> NDArray[np.uint8]:
 
 
 def save_generator(net: Generator, path: Path, conditioning: str) -> None:
-    """Half precision; what is not a weight (the codes' mean and scale) stays as exact as it is."""
-    buffers = dict(net.named_buffers())
-    tensors = {name: (value if name in buffers else value.half()).contiguous() for name, value in net.state_dict().items()}
-    aside = path.with_suffix(".part")
-    save_file(tensors, aside, metadata={"conditioning": conditioning})
-    aside.chmod(0o644)  # the writer's own mode keeps others from reading it
-    aside.replace(path)
+    halves.save(net, path, "conditioning", conditioning)
+
+
+def conditioning_of(path: Path) -> str:
+    """What a file of weights was trained to be told. Raises WeightsUnavailable."""
+    return halves.word_of(path, "conditioning")
 
 
 def load_generator(path: Path, conditioning: str) -> Generator:
     """In f32, ready to paint. Raises WeightsUnavailable where the file is missing or made for another net."""
-    if not path.exists():
-        raise WeightsUnavailable(f"no weights at {path}")
-    with safe_open(path, "pt") as file:
-        made_for = (file.metadata() or {}).get("conditioning", "?")
-        if made_for != conditioning:
-            raise WeightsUnavailable(f"{path} holds weights for {made_for!r}, not {conditioning!r}")
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+    halves.require(path, "conditioning", conditioning)
     net = Generator(conditioning)
-    wrong = [f"{name} {tuple(v.shape)}" for name, v in net.state_dict().items() if name not in state or state[name].shape != v.shape]
-    if wrong or len(state) != len(net.state_dict()):
-        raise WeightsUnavailable(f"{path} does not fit the net: {', '.join(wrong[:8])}")
-    net.load_state_dict(state)
+    halves.fill(net, path)
     return net.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -20,6 +20,7 @@ from faceanon.training.faces import MARGIN_PX, Faces
 _TURN_DEG, _ZOOM, _SHIFT_PX = 3.0, 0.04, 2.5  # spread
 ALIKE, STRETCH = 64, (0.9, 1.7)
 _GAIN, _TINT, _BLUR_SHARE = 0.16, 0.05, 0.25
+_WITHOUT_MARGIN = np.array([[1, 0, -MARGIN_PX], [0, 1, -MARGIN_PX]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,25 @@ def strangers(people: NDArray[np.float32], count: int, random: np.random.Generat
     return codes
 
 
-def _one(image: Image, mesh: NDArray[np.float32], random: np.random.Generator, side_px: int, steady: bool) -> tuple[Image, NDArray[np.float32]]:
+def seen(
+    image: Image, mesh: NDArray[np.float32], random: np.random.Generator, to_crop: NDArray[np.float32], middle: tuple[float, float], side_px: int, steady: bool = False
+) -> tuple[Image, NDArray[np.float32]]:  # fmt: skip
+    """A crop (S, S, 3) and the mesh's points (468, 2) in its px: to_crop (2, 3) with a random turn around the crop's `middle`, in another light."""
     turn, zoom, x, y, gain = np.zeros(5) if steady else random.normal(size=5)
-    angle, middle = np.radians(_TURN_DEG * turn), np.array(facecrop.HOLE_CENTRE)
-    matrix = np.exp(_ZOOM * zoom) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    shift = middle + _SHIFT_PX * np.array([x, y]) - matrix @ (middle + MARGIN_PX)
-    to_crop = np.concatenate([matrix, shift[:, None]], axis=1).astype(np.float32)
-    crop = cv2.warpAffine(image, to_crop, (facecrop.SIDE_PX,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    if not steady:
-        crop = _seen_otherwise(crop, gain, random)
+    angle, shift = np.radians(_TURN_DEG * turn), _SHIFT_PX * side_px / facecrop.SIDE_PX * np.array([x, y])
+    change = np.exp(_ZOOM * zoom) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = change @ to_crop
+    moved[:, 2] += np.array(middle) + shift - change @ np.array(middle)
+    matrix = moved.astype(np.float32)
+    crop = cv2.warpAffine(image, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return crop if steady else _seen_otherwise(crop, gain, random), transform(mesh, matrix)
+
+
+def _one(image: Image, mesh: NDArray[np.float32], random: np.random.Generator, side_px: int, steady: bool) -> tuple[Image, NDArray[np.float32]]:
+    crop, points = seen(image, mesh, random, _WITHOUT_MARGIN, facecrop.HOLE_CENTRE, facecrop.SIDE_PX, steady)
     if side_px != facecrop.SIDE_PX:
         crop = cv2.resize(crop, (side_px, side_px), interpolation=cv2.INTER_AREA)
-    return crop, facecrop.scaled(transform(mesh, to_crop), side_px)
+    return crop, facecrop.scaled(points, side_px)
 
 
 def _seen_otherwise(crop: Image, gain: float, random: np.random.Generator) -> Image:

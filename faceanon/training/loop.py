@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from faceanon.core import facecrop
 from faceanon.core.ports import FaceEmbedder
 from faceanon.models.inpaint_net import Discriminator, Generator, Student
-from faceanon.models.inpainter import load_generator, save_generator
+from faceanon.models.inpainter import save_generator
 from faceanon.training import batches, losses, paintings, ranks, sheets, student
 from faceanon.training.batches import Batch
 from faceanon.training.faces import Faces, people_of
 from faceanon.training.losses import Weights
+from faceanon.training.start import net_from
 
 STATE = "state.pt"
 PAINTINGS = "paintings"  # folder
@@ -100,7 +101,7 @@ class Training:
         self._people, self._started = people_of(faces), start is not None
         self._rank, self._ranks = ranks.here()
         torch.manual_seed(plan.seed)
-        self._net = load_generator(start, plan.conditioning) if start else Generator(plan.conditioning)
+        self._net = net_from(start, plan.conditioning) if start else Generator(plan.conditioning)
         if not start:
             mean, scale = student.statistics(faces)
             self._net.code_mean.copy_(mean)

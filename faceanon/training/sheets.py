@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -32,8 +33,12 @@ def write(path: Path, net: Generator, faces: Faces, side_px: int, conditioning: 
         codes = batch.codes.roll(turn, 0)
         raw = net(batch.pictures, hole, batch.planes, batch.maps, codes)
         columns.append(torch.where(hole > 0, raw, batch.pictures))
-    shown = [np.vstack([_picture(one) for one in column]) for column in columns]
-    cv2.imwrite(str(path), np.hstack(shown))
+    cv2.imwrite(str(path), of_columns(columns))
+
+
+def of_columns(columns: Sequence[Tensor]) -> Image:
+    """Columns of pictures (N, 3, S, S) BGR -1..1 side by side, as one."""
+    return np.hstack([np.vstack([_picture(one) for one in column]) for column in columns])
 
 
 def _picture(tensor: Tensor) -> Image:
