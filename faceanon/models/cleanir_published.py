@@ -3,15 +3,10 @@ and, smaller, for weights of our own training.
 
 A variational autoencoder at 64 px. Half of the latent, normalised, is the identity, the other half everything else. The identity is turned by an angle in a
 plane that follows from the person's code; Gram and Schmidt's vector is brought to unit length here, so that the turned identity keeps its length.
-
-The files are Keras 2.2 HDF5: encoder.h5 and decoder.h5, of a model or of its weights alone. Layers are read in the order in which they were made (the
-number in their names), within a kind: in a residual block the main path's two, then the shortcut's. Kernels are stored (height, width, in, out).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.facecrop import points_of
 from faceanon.core.geometry import similarity
 from faceanon.core.settings import ModelSettings
 from faceanon.models import halves, registry, weights
+from faceanon.models.cleanir_keras import fill
 from faceanon.models.given import CLEANIR_FILES, OURS
 from faceanon.models.keyed import normals
 
@@ -36,7 +31,6 @@ ENCODER, DECODER = (64, 128, 192, 256), (512, 256, 128, 64, 32)  # channels of t
 _SLOPE, _EPS, _MOMENTUM = 0.2, 1e-3, 0.8
 # (5, 2) px of the crop, which is dlib's box of a face: eyes, tip of the nose, corners of the mouth
 _POINTS = np.array([[18.8, 16.5], [45.2, 16.5], [32.0, 31.8], [20.8, 43.2], [43.2, 43.2]], np.float32)
-_KINDS = {"conv2d": nn.Conv2d, "dense": nn.Linear, "batch_normalization": (nn.BatchNorm1d, nn.BatchNorm2d)}
 
 
 def _same(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -183,7 +177,7 @@ def load(path: Path) -> tuple[Encoder, Decoder]:
     else:
         nets = Encoder(), Decoder()
         for net, name in zip(nets, CLEANIR_FILES, strict=True):
-            _fill(net, path / name)
+            fill(net, path / name)
     for net in nets:
         net.eval().requires_grad_(False)
     return nets
@@ -191,61 +185,3 @@ def load(path: Path) -> tuple[Encoder, Decoder]:
 
 def _both(encoder: Encoder, decoder: Decoder) -> nn.ModuleDict:
     return nn.ModuleDict({"encoder": encoder, "decoder": decoder})
-
-
-def _fill(net: nn.Module, path: Path) -> None:
-    wrong = []
-    stored = _stored(path)
-    for kind, types in _KINDS.items():
-        own = [(name, module) for name, module in net.named_modules() if isinstance(module, types)]
-        given = stored.pop(kind, [])
-        wrong += [f"missing: the {kind} for {name}" for name, _ in own[len(given) :]] + [f"unexpected: {name}" for name, _ in given[len(own) :]]
-        for (name, module), (their, tensors) in zip(own, given, strict=False):
-            wrong += [f"{their}: {problem}" for problem in _put(module, tensors, name)]
-    wrong += [f"unexpected: {name}" for entries in stored.values() for name, _ in entries]
-    if wrong:
-        raise WeightsUnavailable(f"{path} does not fit CLEANIR's {type(net).__name__.lower()}: {'; '.join(wrong)}")
-
-
-def _put(module: nn.Module, tensors: dict[str, NDArray], name: str) -> Iterator[str]:
-    """Copy, and say what does not fit."""
-    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"} if hasattr(module, "running_mean") else {
-        "kernel": "weight", "bias": "bias"}  # fmt: skip
-    for theirs, ours in names.items():
-        if theirs not in tensors:
-            yield f"has no {theirs}, for {name}.{ours}"
-            continue
-        value = torch.from_numpy(np.ascontiguousarray(tensors[theirs], np.float32))
-        if value.ndim == 4:
-            value = value.permute(3, 2, 0, 1)  # (height, width, in, out) to (out, in, height, width)
-        elif value.ndim == 2:
-            value = value.T
-        target = getattr(module, ours)
-        if value.shape != target.shape:
-            yield f"{theirs} {tuple(tensors[theirs].shape)} does not fit {name}.{ours} {tuple(target.shape)}"
-            continue
-        with torch.no_grad():
-            target.copy_(value)
-
-
-def _stored(path: Path) -> dict[str, list[tuple[str, dict[str, NDArray]]]]:
-    """By kind of layer, in the order of making: (layer, its arrays by name). Raises WeightsUnavailable."""
-    try:
-        import h5py
-    except ImportError:
-        raise WeightsUnavailable("CLEANIR's published files are HDF5, which needs h5py: pip install 'faceanon[cleanir]'") from None
-    layers: dict[str, list[tuple[str, dict[str, NDArray]]]] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            for name, group in root.items():
-                paths: list[str] = []
-                group.visit(paths.append)  # a weight lies below its layer's name once more, as in conv2d_1/conv2d_1/kernel:0
-                tensors = {inner.rsplit("/", 1)[-1].split(":")[0]: group[inner][()] for inner in paths if isinstance(group[inner], h5py.Dataset)}
-                if tensors:
-                    layers.setdefault(re.sub(r"_\d+$", "", name), []).append((name, tensors))
-    except OSError as error:
-        raise WeightsUnavailable(f"{path} is no HDF5 file: {error}") from error
-    for entries in layers.values():
-        entries.sort(key=lambda entry: int(found[1]) if (found := re.search(r"_(\d+)$", entry[0])) else 0)
-    return layers

@@ -2,9 +2,7 @@
 and, narrower, for weights of our own training.
 
 A U-Net grown from 4 to 128 px. Every unit is a convolution of equalised learning rate, LeakyReLU 0.2 and a normalisation over channels; seven keypoints enter as a
-one-hot map at each scale, noise at the smallest. A checkpoint is a torch pickle with an entry "running_average_generator" (else "G") of
-{transition_step, transition_value, parameters}. Parameters are found by the published prefixes (from_rgb_new, new_down, core_blocks_down.N, ...), under each
-prefix in the order in which they are stored, convolution and bias by turns, and every shape must fit.
+one-hot map at each scale, noise at the smallest.
 
 The paper's keypoints came from a body-pose net. Here nose and eyes are the mesh's, ears its points before the ears, and shoulders are where those of
 an upright body below the head would be. Crops are upright, where the original took a square along the picture's axes.
@@ -12,8 +10,6 @@ an upright body below the head would be. Crops are upright, where the original t
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +22,7 @@ from faceanon.core import facecrop
 from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.geometry import similarity
 from faceanon.core.settings import ModelSettings
+from faceanon.models import deepprivacy_checkpoint as checkpoint
 from faceanon.models import halves, registry, sketch, weights
 from faceanon.models.given import OURS
 from faceanon.models.keyed import normals
@@ -33,11 +30,9 @@ from faceanon.models.keyed import normals
 OWN = "deepprivacy_paper"  # weights that come with the package
 POSES, NOISE = sketch.KEYPOINTS, 32
 STEPS = 5  # from 4 px to 128 px
-ENTRIES = ("running_average_generator", "G")
 _ZOOM, _MIDDLE = 0.73, (64.0, 71.0)  # of the published crop, which is 1.7 times as large as a face's box, in px of ours
 _BOX = (35, 26, 93, 102)  # a face's box in the published crop
 _GREY = 128
-Groups = dict[str, list[tuple[str, Tensor]]]  # by prefix: names and tensors, in order
 
 
 def channels(side_px: int, start: int) -> int:
@@ -191,67 +186,10 @@ def load(path: Path) -> Generator:
         net = Generator(halves.shape_of(path, "core_blocks_up.0.0.0.conv.weight")[0])
         halves.fill(net, path)
         return net.eval().requires_grad_(False)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        entry = next(checkpoint[name] for name in ENTRIES if name in checkpoint)
-        steps, value = int(entry["transition_step"]), float(entry["transition_value"])
-        stored: Mapping[str, Tensor] = {name.removeprefix("module."): tensor for name, tensor in entry["parameters"].items()}
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, StopIteration, KeyError, TypeError, ValueError, AttributeError) as error:
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise WeightsUnavailable(f"{path} is no checkpoint of DeepPrivacy, with an entry {' or '.join(ENTRIES)}: {words}") from error
+    steps, value, stored = checkpoint.read(path)
     if not 1 <= steps <= STEPS:
         raise WeightsUnavailable(f"{path} was grown {steps} times, which is not from 8 to 128 px")
-    net = Generator(_width(stored), steps)
+    net = Generator(checkpoint.width_of(stored), steps)
     net.transition_value = value
-    net.load_state_dict(_renamed(net, stored, path))
+    net.load_state_dict(checkpoint.renamed(net, stored, path))
     return net.eval().requires_grad_(False)
-
-
-def prefix_of(name: str) -> str:
-    """The published prefix of a parameter's name."""
-    first, *rest = name.split(".")
-    return f"{first}.{rest[0]}" if first.startswith("core_blocks") and rest else first
-
-
-def _width(stored: Mapping[str, Tensor]) -> int:
-    """Channels at 4 px."""
-    return next((int(t.shape[0]) for name, t in stored.items() if prefix_of(name) == "core_blocks_up.0" and name.endswith("conv.weight")), 256)
-
-
-def _renamed(net: Generator, stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Blocks of the way down may be numbered from the largest or from the smallest; whichever fits."""
-    wanted, found = _grouped(net.state_dict()), _grouped(stored)
-    down = sorted((prefix for prefix in found if prefix.startswith("core_blocks_down")), key=lambda prefix: int(prefix.rpartition(".")[2]))
-    turned = {**found, **{prefix: found[other] for prefix, other in zip(down, reversed(down), strict=True)}}
-    problems, state = min((_fitted(net, wanted, given) for given in (found, turned)), key=lambda fit: len(fit[0]))
-    if problems:
-        raise WeightsUnavailable(f"{path} does not fit DeepPrivacy's generator: {'; '.join(sorted(problems))}")
-    return state
-
-
-def _fitted(net: Generator, wanted: Groups, found: Groups) -> tuple[list[str], dict[str, Tensor]]:
-    """What does not fit, and the state."""
-    wrong = [f"missing: {prefix}" for prefix in wanted if prefix not in found and not (prefix.endswith("_old") and net.transition_value >= 1)]
-    wrong += [f"unexpected: {prefix}" for prefix in found if prefix not in wanted]
-    state = dict(net.state_dict())
-    for prefix in wanted.keys() & found.keys():
-        own, given = wanted[prefix], found[prefix]
-        if len(own) != len(given):
-            wrong.append(f"{prefix}: {len(given)} tensors, not {len(own)}: {', '.join(name for name, _ in given)}")
-        for (name, want), (their, have) in zip(own, given, strict=False):
-            if want.shape != have.shape:
-                wrong.append(f"{their}: {tuple(have.shape)}, not {tuple(want.shape)}")
-            state[name] = have
-    return wrong, state
-
-
-def _grouped(tensors: Mapping[str, Tensor]) -> Groups:
-    """Under each prefix, in order, convolutions before their biases."""
-    groups: Groups = {}
-    for name, tensor in tensors.items():
-        groups.setdefault(prefix_of(name), []).append((name, tensor))
-    for prefix, entries in groups.items():
-        weights, biases = ([e for e in entries if e[0].endswith(leaf)] for leaf in ("conv.weight", "bias"))
-        rest = [e for e in entries if not e[0].endswith(("conv.weight", "bias"))]
-        groups[prefix] = [*weights, *biases, *rest]
-    return groups
