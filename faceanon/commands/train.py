@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train.add_argument("--student-steps", type=int, default=1500, help="of the student that stands for the embedder; 0 = no identity loss")
         train.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights to go on from, such as those that come with the package")
         train.add_argument("--keep", type=float, default=0.0, metavar="SHARE", help="of --start in the weights that are written (0); half of it brings realism back")
+        train.add_argument("--reach", type=float, default=1.0, metavar="SHARE", help="of a code's length in what is written (1); less where no student taught the net")
         train.add_argument("--conditioning", choices=conditionings, default="sketch", help="what tells pose and expression")
         train.add_argument("--variant", choices=("best", BASELINES[engine]), default="best", help=f"{BASELINES[engine]}: the net as it was published, as a baseline")
         train.add_argument("--width", type=int, help=f"channels of {BASELINES[engine]}'s widest layers ({WIDTHS[engine]}; 256 as published)")
@@ -91,8 +92,8 @@ def _faces(arguments: argparse.Namespace, first: bool) -> Faces:
 def _train_baseline(arguments: argparse.Namespace) -> int:
     from faceanon.training import baseline, paper, ranks, vae
 
-    if arguments.start or arguments.keep or arguments.small is not None or arguments.conditioning != "sketch":
-        raise UsageError(f"--start, --keep, --small and --conditioning are not of the variant {arguments.variant}")
+    if arguments.start or arguments.keep or arguments.reach != 1 or arguments.small is not None or arguments.conditioning != "sketch":
+        raise UsageError(f"--start, --keep, --reach, --small and --conditioning are not of the variant {arguments.variant}")
     if (width := arguments.width or WIDTHS[arguments.kind]) < NARROWEST:
         raise UsageError(f"--width: got {width}, the least is {NARROWEST}")
     first = ranks.join(arguments.threads)
@@ -122,7 +123,7 @@ def _train(arguments: argparse.Namespace) -> int:
     small = arguments.small if arguments.small is not None else 0.0 if arguments.start else 0.5
     phases = loop.growing(arguments.steps, small=small, batch=arguments.batch, plain_steps=50 if arguments.start else 250)
     keep = arguments.keep if arguments.start else 0.0
-    plan = loop.Plan(phases, arguments.conditioning, arguments.seed, keep=keep, bf16=arguments.bf16, save_every=arguments.save_every)
+    plan = loop.Plan(phases, arguments.conditioning, arguments.seed, keep=keep, reach=arguments.reach, bf16=arguments.bf16, save_every=arguments.save_every)
     training = loop.Training(plan, known, imitator, folder, arguments.start, DlibEmbedder(ModelSettings()) if imitator is not None else None)
     with Bar(arguments.kind, quiet=not first) as bar:
         training.run(bar)

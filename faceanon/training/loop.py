@@ -66,6 +66,7 @@ class Plan:
     strangers: float = 0.5  # of a batch, so many contexts are painted once more with somebody else's code, once there is a discriminator
     look_every: int = 150  # steps after which the student is shown new paintings; 0 = never
     keep: float = 0.0  # share of the net it started from in the weights that are written
+    reach: float = 1.0  # how much of a code's distance from the mean counts in those
     bf16: bool = False
     save_every: int = 200
     log_every: int = 20
@@ -266,6 +267,7 @@ class Training:
         net = copy.deepcopy(self._mean)
         with torch.no_grad():
             torch._foreach_lerp_(list(net.parameters()), list(self._first.parameters()), self._plan.keep)
+            net.code_scale.mul_(self._plan.reach)
         return net
 
     def _load(self) -> None:

@@ -181,6 +181,18 @@ def test_weights_may_go_half_the_way_back(tmp_path):
     assert torch.equal(nets[2], load_generator(start, "sketch").stem.weight)
 
 
+def test_codes_may_reach_less_far(tmp_path):
+    """With reach, the written net takes half of a code's distance from the mean; the training itself is the same."""
+    written = []
+    for reach in (1.0, 0.5):
+        trained(tmp_path / f"{reach}", replace(plan(1), reach=reach))
+        written.append(load_generator(tmp_path / f"{reach}" / "inpaint_sketch.safetensors", "sketch"))
+
+    code = torch.ones(1, 128)
+    assert torch.allclose(written[1].normal(code), written[0].normal(code) / 2)
+    assert torch.equal(written[1].stem.weight, written[0].stem.weight)
+
+
 class CountingEmbedder:
     """Codes that follow the picture's colours."""
 
