@@ -117,7 +117,7 @@ def _tile(seed: int, image: Image, side_px: int) -> Image:
 def _drawn(synthesize, style: Rows, mesh: FaceMesh, reader: FaceAttributes, path: Path) -> dict[str, NDArray]:
     """Mesh, score and attributes of the picture of a style; from `path` if it was drawn before."""
     if not path.with_suffix(".npz").exists():
-        image = people.shrunk(synthesize(style))
+        image = synthesize(style)
         points = people.fit(mesh, image)
         female, age, skin = reader.read(image, people.five_points(points), people.box_of(points))
         cv2.imwrite(str(path.with_suffix(".png")), image)

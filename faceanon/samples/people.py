@@ -84,7 +84,7 @@ class Studio:
         return mean + TRUNCATION * (self._generator.map(noise)[0] - mean)
 
     def _picture(self, style: NDArray[np.float32]) -> Image:
-        return cv2.resize(self._generator.synthesize(style), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+        return self._generator.synthesize(style)
 
     def _view(self, style: NDArray[np.float32]) -> View:
         image = self._picture(style)
