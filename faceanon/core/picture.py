@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3) uint8 BGR
 Alpha = NDArray[np.float32]  # (H, W) float32 0..1
+PxBox = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole px; x1 and y1 lie outside
 
 # Kr, Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance)
 _LUMA = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
@@ -50,6 +51,14 @@ class Picture:
     pts: int
     planes: tuple[NDArray, ...]
     format: PlaneFormat
+
+    @classmethod
+    def of(cls, image: Image) -> Picture:
+        """A picture that shows `image` (H, W, 3) uint8 BGR: planes of full size, of its own."""
+        height, width = image.shape[:2]
+        picture = cls(0, 0, tuple(np.zeros((height, width), np.uint8) for _ in range(3)), PlaneFormat(8, (1, 1), True, "bt601"))
+        picture.paste(0, 0, image, np.ones((height, width), np.float32))
+        return picture
 
     @property
     def width(self) -> int:

@@ -20,7 +20,7 @@ from faceanon.core.errors import AlreadyExists, SourceTruncated, SourceUnsupport
 from faceanon.core.jsonable import from_json, to_json
 from faceanon.core.picture import Picture
 from faceanon.core.ports import FaceEngine
-from faceanon.core.records import PaintRow, Piece, RegionTable, Segment, StagedSegment, TrackPaint, VideoPlan, VideoRegions
+from faceanon.core.records import Painted, PaintRow, Piece, RegionTable, Segment, StagedSegment, TrackPaint, VideoPlan, VideoRegions
 from faceanon.core.settings import INPAINTING, EncodeSettings
 from faceanon.core.timeline import Span
 from faceanon.flow import layout
@@ -155,12 +155,12 @@ def _paint(pictures: Reader, engine: FaceEngine, own: RegionTable, span: Segment
     """The frames of `span`, painted and encoded into `path`."""
     rows = own.between(span.first_frame, span.stop_frame)
     faces = KeptFaces(rows)
-    frames = 0
+    frames, new_faces = 0, engine.name not in OBSCURING
     with watch.stage("encode"), SegmentWriter(path, plan.facts, settings) as writer, watch.stage("render"):
         for picture, paints in engine.paint(faces.watch(watch.each("decode", pictures)), rows):
             faces.check(picture, paints)
             with watch.stage("encode"):
-                writer.write(picture)
+                writer.write(picture, [paint.box for paint in paints if new_faces and paint.painted == Painted.FACE])
             frames += 1
     if frames != span.num_frames:
         raise SourceTruncated(f"segment {span.segment_no}: {frames} frames came out of {span.num_frames}", source=plan.item.uri)

@@ -6,6 +6,7 @@ their parameter sets in the packets. Same pictures, settings and thread count: s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +16,18 @@ import av
 from av.codec.context import Flags
 
 from faceanon.core.errors import SourceUnsupported
-from faceanon.core.picture import Picture
+from faceanon.core.picture import Picture, PxBox
 from faceanon.core.records import VideoFacts
 from faceanon.core.settings import EncodeSettings
 from faceanon.media import faults, nal
 from faceanon.media.encoders import EncoderPlan, plan_encoder
-from faceanon.media.planes import painted_format, to_frame
+from faceanon.media.planes import coded_box, painted_format, to_frame
 from faceanon.media.staging import CodedPacket, StagedHeader, write_end, write_header, write_packet
 
 _LAMBDA = 118  # FF_QP2LAMBDA: FFmpeg's unit of quality for one step of the quantizer
+_BLOCK_PX = 16
+_MORE_BITS_PX = 64, 192  # width of painted patches, from which on fewer, and no more bits than others are wanted
+_MORE_BITS = -0.12  # of the quantizer's range: 6 steps of 51
 _PICTURE_STARTS = (b"\x00\x00\x01\xb3", b"\x00\x00\x01\xb6")  # MPEG-4: group, picture; before them stands the header
 
 
@@ -43,6 +47,7 @@ class SegmentWriter:
         self._plan = plan_encoder(facts, settings)
         self._context = open_encoder(facts, self._plan, settings)
         self._fields = _Fields(self._plan) if self._plan.top_field_first is not None else None
+        self._regions = _Regions() if self._plan.spends_by_region else None
         self._times: list[int] = []
         self._written = 0
         self._file = path.open("wb")
@@ -50,8 +55,8 @@ class SegmentWriter:
     def __enter__(self) -> SegmentWriter:
         return self
 
-    def write(self, picture: Picture) -> None:
-        """The next picture in order of display; its planes are read before the call returns."""
+    def write(self, picture: Picture, faces: Sequence[PxBox] = ()) -> None:
+        """The next picture in order of display; its planes are read before the call returns. faces: boxes (x0, y0, x1, y1) px that are worth more bits."""
         frame = to_frame(picture.planes, painted_format(self._facts.pix_fmt), self._facts.rotation)
         if frame.format.name != self._plan.pix_fmt:
             frame = frame.reformat(format=self._plan.pix_fmt)
@@ -59,6 +64,8 @@ class SegmentWriter:
         frame.color_range, frame.colorspace = self._context.color_range, self._context.colorspace
         frame.color_primaries, frame.color_trc = self._context.color_primaries, self._context.color_trc
         self._times.append(picture.pts)
+        if faces and self._regions is not None:
+            frame = self._regions.mark(frame, [coded_box(face, picture.width, picture.height, self._facts.rotation) for face in faces])
         self._encode(self._fields.mark(frame) if self._fields else frame)
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
@@ -127,6 +134,48 @@ def open_encoder(facts: VideoFacts, plan: EncoderPlan, settings: EncodeSettings)
     return context
 
 
+class _Regions:
+    """Marks where a frame is worth more bits, by FFmpeg's addroi filter: painted faces, the more the smaller they are.
+
+    A new face is told by a few px, and a second encoding at the source's own rate takes just these: on eleven clips the embedding of a face 53 px wide moved
+    by .18 from painted to encoded, which made a steady face as unsteady as the original. Of large faces nothing is lost.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._key: tuple = ()
+
+    def mark(self, frame: av.VideoFrame, faces: Sequence[PxBox]) -> av.VideoFrame:
+        wanted = tuple(sorted(filter(None, (_region(face, frame.width, frame.height) for face in faces))))
+        if not wanted:
+            return frame
+        if wanted != self._key:
+            self._graph, self._key = _graph(frame, [("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}") for x, y, w, h, offset in wanted]), wanted
+        self._graph.push(frame)
+        return self._graph.pull()
+
+
+def _region(face: PxBox, width: int, height: int) -> tuple[int, int, int, int, float] | None:
+    """x, y, width and height in whole blocks, and the quantizer's offset as a share of its range; None for a face that needs none."""
+    x0, y0, x1, y1 = face
+    small, large = _MORE_BITS_PX
+    share = min(1.0, (large - (x1 - x0)) / (large - small))
+    if share <= 0:
+        return None
+    left, top = x0 // _BLOCK_PX * _BLOCK_PX, y0 // _BLOCK_PX * _BLOCK_PX
+    right, bottom = min(width, -(-x1 // _BLOCK_PX) * _BLOCK_PX), min(height, -(-y1 // _BLOCK_PX) * _BLOCK_PX)
+    return left, top, right - left, bottom - top, round(_MORE_BITS * share, 2)
+
+
+def _graph(frame: av.VideoFrame, filters: Sequence[tuple[str, str]]) -> Any:
+    """A chain of filters for frames like this one."""
+    graph = av.filter.Graph()
+    nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)]
+    nodes += [graph.add(name, options) for name, options in filters]
+    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+    return graph
+
+
 class _Fields:
     """Marks frames as interlaced; PyAV has no setter, FFmpeg's setfield filter does it."""
 
@@ -136,8 +185,6 @@ class _Fields:
 
     def mark(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._graph is None:
-            self._graph = av.filter.Graph()
-            source = self._graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-            self._graph.link_nodes(source, self._graph.add("setfield", "tff" if self._plan.top_field_first else "bff"), self._graph.add("buffersink")).configure()
+            self._graph = _graph(frame, [("setfield", "tff" if self._plan.top_field_first else "bff")])
         self._graph.push(frame)
         return self._graph.pull()

@@ -74,6 +74,7 @@ class EncoderPlan:
     quantizer: int  # 1..31 for encoders of the MPEG family, else 0
     top_field_first: bool | None  # None: progressive
     global_header: bool
+    spends_by_region: bool  # whether it can be told where bits are wanted
 
 
 def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
@@ -97,6 +98,7 @@ def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
         quantizer=_quantizer(name, settings.quality),
         top_field_first=facts.field_order[1] == "t" if interlaced else None,
         global_header=name == "libsvtav1" or facts.codec == "ffv1",
+        spends_by_region=name == "libx264" and settings.preset != "ultrafast",  # which has no adaptive quantization, as x265's quick presets
     )
 
 

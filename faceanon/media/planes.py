@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.picture import PlaneFormat
+from faceanon.core.picture import PlaneFormat, PxBox
 from faceanon.core.records import VideoFacts
 
 _CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1), "410": (4, 4)}
@@ -82,6 +82,15 @@ def to_frame(planes: tuple[NDArray, ...], pix_fmt: str, rotation: int) -> av.Vid
     for plane, values in zip(frame.planes, coded, strict=True):
         _view(plane, plane.width, values.dtype)[...] = values
     return frame
+
+
+def coded_box(box: PxBox, width: int, height: int, rotation: int) -> PxBox:
+    """Where a box (x0, y0, x1, y1) of an upright picture of this size lies in its coded frame."""
+    x0, y0, x1, y1 = box
+    for _ in range(rotation // 90):
+        x0, y0, x1, y1 = y0, width - x1, y1, width - x0
+        width, height = height, width
+    return x0, y0, x1, y1
 
 
 def _view(plane, columns: int, dtype) -> NDArray:

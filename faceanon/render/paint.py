@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.picture import Image, Picture
+from faceanon.core.picture import Image, Picture, PxBox
 from faceanon.core.ports import PersonSegmenter
 from faceanon.render import align
 from faceanon.render import topology as topo
@@ -22,7 +22,6 @@ HALF_FACE_PX = 128  # from this width on, the map is worked out for every second
 TURNED_DEG = 25.0
 _TEETH = 0.9  # light inside the mouth, over the frame's: a synthetic person's teeth are whiter and more even, and catch the eye
 _DARK = 0.8  # what teeth are multiplied by, below which they begin to go
-PxBox = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
