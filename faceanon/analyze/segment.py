@@ -22,13 +22,14 @@ from faceanon.analyze.follow import Greys, follow
 from faceanon.analyze.gradual import gradual_changes, thumbnail
 from faceanon.analyze.samples import BestViews, Crop, Sample, crop, mesh_fit, quality
 from faceanon.analyze.shots import SCORE_WIDTH_PX, ShotNet, ShotScorer
+from faceanon.analyze.views import ViewKeeper
+from faceanon.analyze.windows import WINDOW, windows_of
 from faceanon.core.geometry import Boxes
 from faceanon.core.picture import Picture
 from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceMesh
 from faceanon.core.records import Detections, FaceSamples, Origin, Segment, SegmentAnalysis
 from faceanon.core.settings import Settings
 
-WINDOW = 16
 LOOKAHEAD = 48  # frames past its end that a segment reads
 SAMPLE_WINDOWS = 12  # a face that stays is embedded in every twelfth window, a new one in the window where it comes; embedding is dear
 MESH_FITS = 0.5  # mesh score from which an unsure box is believed
@@ -70,9 +71,10 @@ def analyze_segment(
     reader: FaceAttributes | None,
     settings: Settings,
     shot_net: ShotNet | None = None,
+    keeper: ViewKeeper | None = None,
 ) -> SegmentAnalysis:
-    """`pictures` are the frames from segment.first_frame to segment.stop_frame + LOOKAHEAD, or to the end of the video, in order."""
-    run = _Run(segment, detector, mesh, embedder, reader, settings, shot_net)
+    """`pictures` are the frames from segment.first_frame to segment.stop_frame + LOOKAHEAD, or to the end of the video, in order. keeper: keeps some views."""
+    run = _Run(segment, detector, mesh, embedder, reader, settings, shot_net, keeper)
     for picture in pictures:
         if picture.index >= run.stop_reading:
             break
@@ -90,13 +92,14 @@ class _Run:
         reader: FaceAttributes | None,
         settings: Settings,
         shot_net: ShotNet | None,
+        keeper: ViewKeeper | None,
     ) -> None:
         self._segment, self._detector, self._mesh, self._embedder, self._reader, self._settings = segment, detector, mesh, embedder, reader, settings
-        owned = range(-(-segment.first_frame // WINDOW), (segment.stop_frame - 1) // WINDOW + 1)
-        self._windows = range(owned.start + 1 if owned.start else 0, owned.stop + 1) if owned else range(0)  # that this segment answers for
+        self._keeper = keeper
+        self._windows = windows_of(segment)
         self._first_look = max(0, self._windows.start * WINDOW - span(settings.detect))
         self._context_start = max(0, (self._windows.start - 1) * WINDOW)
-        self.stop_reading = self._windows.stop * WINDOW + WINDOW + 1 if owned else segment.stop_frame
+        self.stop_reading = self._windows.stop * WINDOW + WINDOW + 1 if self._windows else segment.stop_frame
         self._scorer = ShotScorer(settings.shots, shot_net)
         self._shot_net = shot_net if settings.shots.detector == "transnet" else None
         self._thumbnails: dict[int, NDArray[np.uint8]] = {}
@@ -181,6 +184,8 @@ class _Run:
         views = BestViews()
         for i in inside:
             self._add_views(views, i, self._add_detections(self._seen[i]), breaks)
+            if self._keeper is not None:
+                self._keeper.add(self._seen[i].frame, self._seen[i].box, self._seen[i].views, frames)
         for i in inside:
             self._follow_lost(i, frames, breaks)
         self._add_samples(views.read(self._embedder, self._reader, self._mesh, only_new=window % SAMPLE_WINDOWS != 0))

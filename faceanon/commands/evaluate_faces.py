@@ -22,9 +22,9 @@ from faceanon.commands import panels
 from faceanon.commands.engine_runs import label_of, with_engine
 from faceanon.commands.face_plot import plot
 from faceanon.commands.face_studio import Painter, Studio, need_of, painted_face, throwaway
-from faceanon.commands.photos import Face, Photo, as_picture, bystanders, face_of, opener, read_manifest, two_of_each
+from faceanon.commands.photos import Face, Photo, bystanders, face_of, opener, read_manifest, two_of_each
 from faceanon.core.errors import LicenceRefused, UsageError, WeightsUnavailable
-from faceanon.core.picture import Image
+from faceanon.core.picture import Image, Picture
 from faceanon.core.settings import Settings
 from faceanon.evaluation.faces import A, B, Judge, Looks, PaintedFace, Row, calibrate, score
 from faceanon.evaluation.intervals import Estimate
@@ -125,7 +125,7 @@ def _bystanders(arguments: argparse.Namespace, settings: Settings, studio: Studi
 
 def _face(photo: Photo, read, settings: Settings, studio: Studio) -> Face | None:
     image = read(photo)
-    return None if image is None else face_of(as_picture(image).bgr(), studio.models.detector, settings)
+    return None if image is None else face_of(Picture.of(image).bgr(), studio.models.detector, settings)
 
 
 def _judged(word: str, settings: Settings, studio: Studio, people: Sequence[Person], twice: int, folder: Path) -> tuple[list[PaintedFace], list[Image]]:

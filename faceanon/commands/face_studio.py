@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.commands.engine_runs import loaded_once
-from faceanon.commands.photos import Face, as_picture, region_of
+from faceanon.commands.photos import Face, region_of
 from faceanon.core import geometry
-from faceanon.core.picture import Image
+from faceanon.core.picture import Image, Picture
 from faceanon.core.ports import FaceEmbedder, FaceEngine
 from faceanon.core.records import Painted
 from faceanon.core.settings import INPAINTING, Settings
@@ -143,7 +143,7 @@ class Painter:
         return [replace(one, cpu_ms=self._paint(plain, face).cpu_ms) for one, face in zip(shown, faces, strict=True)]
 
     def _paint(self, engine: FaceEngine, face: Face) -> Shown:
-        picture, regions = as_picture(face.image), region_of(face, self._settings)
+        picture, regions = Picture.of(face.image), region_of(face, self._settings)
         before = np.stack(picture.planes)
         began = time.process_time()
         ((after, rows),) = list(engine.paint([picture], regions))

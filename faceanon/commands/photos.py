@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from faceanon.analyze.detect import look_at_image
 from faceanon.core import geometry
 from faceanon.core.errors import UsageError
-from faceanon.core.picture import Image, Picture, PlaneFormat
+from faceanon.core.picture import Image
 from faceanon.core.ports import FaceDetector
 from faceanon.core.records import Method, Origin, RegionTable
 from faceanon.core.settings import Settings
-
-_PLANES = PlaneFormat(8, (1, 1), True, "bt601")  # as a JPEG, its chroma whole
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,6 @@ def face_of(image: Image, detector: FaceDetector, settings: Settings) -> Face | 
     middle = np.array([image.shape[1], image.shape[0]], np.float32) / 2
     best = sure[np.argmin(np.linalg.norm(geometry.centres(boxes[sure]) - middle, axis=1))]
     return Face(image, boxes[best], points[best])
-
-
-def as_picture(image: Image) -> Picture:
-    """The image as a decoded frame."""
-    height, width = image.shape[:2]
-    picture = Picture(0, 0, tuple(np.zeros((height, width), np.uint8) for _ in range(3)), _PLANES)
-    picture.paste(0, 0, image, np.ones((height, width), np.float32))
-    return picture
 
 
 def region_of(face: Face, settings: Settings) -> RegionTable:

@@ -276,6 +276,21 @@ class FaceSamples:
 
 
 @dataclass(frozen=True)
+class FaceViews:
+    """Small pictures of faces as some of the looks saw them, on which new faces are tried. Biometric: only in encrypted work files, and only until the video is done."""
+
+    frame: NDArray[np.int32]  # (V,) rising
+    box: NDArray[np.float32]  # (V, 4) px, the very box of its row of the Detections
+    points: NDArray[np.float32]  # (V, 5, 2) px of the view
+    face: NDArray[np.float32]  # (V, 4) px of the view
+    size: NDArray[np.int64]  # (V,) bytes of each JPEG
+    jpeg: NDArray[np.uint8]  # (sum of size,) end to end
+
+    def __post_init__(self) -> None:
+        _check_columns(self, len(self.frame), ("box", "points", "face", "size"))
+
+
+@dataclass(frozen=True)
 class SegmentAnalysis:
     """What one segment adds to its video. Windows are aligned to the video, so that joined analyses do not depend on the segment length."""
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from faceanon.analyze.joining import join
 from faceanon.analyze.segment import LOOKAHEAD, analyze_segment
+from faceanon.analyze.views import ViewKeeper
 from faceanon.core.picture import Image
 from faceanon.core.ports import FaceDetector
 from faceanon.core.records import VideoAnalysis, VideoPlan
@@ -14,7 +15,7 @@ from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
-from faceanon.identity.sealed import load_analysis, save_analysis
+from faceanon.identity.sealed import load_analysis, save_analysis, save_views
 from faceanon.media.guarded import read_pictures
 from faceanon.render.engines import OBSCURING
 
@@ -34,6 +35,7 @@ def run(context: Context, unit: Row) -> Row:
     reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
     detector = _Counting(models.detector)
     pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment, lambda: not detector.found) if len(plan.segments) == 1 else reader
+    keeper = ViewKeeper(context.settings.render.min_face_px) if context.settings.render.engine == "swap" else None  # no other engine's faces are chosen by trying
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),
@@ -44,7 +46,10 @@ def run(context: Context, unit: Row) -> Row:
             reader=timed(models.attributes, "read", watch, "embed"),
             settings=context.settings,
             shot_net=models.shot_net,
+            keeper=keeper,
         )
+    if keeper is not None:
+        save_views(context.work, context.keystore, layout.views(unit["output_id"], unit["segment_no"]), keeper.views())
     save_analysis(context.work, context.keystore, name, analysis)
     return {"frames": segment.num_frames, "detected_frames": analysis.num_frames_detected, "cpu": watch.rounded()}
 

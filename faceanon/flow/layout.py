@@ -15,6 +15,10 @@ def analysis(output_id: str, segment_no: int) -> str:
     return f"videos/{output_id}/analysis/{segment_no:06d}.sealed"
 
 
+def views(output_id: str, segment_no: int) -> str:
+    return f"videos/{output_id}/views/{segment_no:06d}.sealed"
+
+
 def regions(output_id: str) -> str:
     return f"videos/{output_id}/regions.sealed"
 

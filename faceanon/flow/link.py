@@ -1,6 +1,6 @@
 """Step 3, per scope: who is who, which synthetic person each becomes, and what is painted where.
 
-The one barrier of the job: it needs every segment of its scope's videos. Numbers only, no pixels of the source.
+The one barrier of the job: it needs every segment of its scope's videos. Of their pixels it sees only small views of faces, on which new ones are tried.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from faceanon.core.settings import INPAINTING
 from faceanon.flow import analyze, layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
+from faceanon.flow.stopwatch import Stopwatch
+from faceanon.flow.tryon import FittingRoom
 from faceanon.identity import codes, gallery
 from faceanon.identity.fitting import PersonaNeed
 from faceanon.identity.link import Cluster, KnownPerson, link
 from faceanon.identity.persona import choose_personas
 from faceanon.identity.sealed import save_regions
+from faceanon.render.tryon import TryOn
 
 Person = tuple[Cluster, str, Persona | None, Code | None]  # who, their label, the synthetic person they become, or the code that their face is painted from
 
@@ -32,20 +35,24 @@ def run(context: Context, unit: Row) -> Row:
     analyses = {output: analyze.load(context, output, plan) for output, plan in plans.items()}
     tracks = {output: build_tracks(analysis, context.settings) for output, analysis in analyses.items()}
     features = [f for output in outputs for f in track_features(tracks[output], analyses[output], context.settings)]
-    people = _people(context, scope, features, _largest(tracks, plans))
+    watch = Stopwatch()
+    with watch.stage("personas"):
+        people = _people(context, scope, features, _largest(tracks, plans), FittingRoom(context, plans, tracks, analyses))
     for output, plan in plans.items():
         save_regions(context.work, context.keystore, layout.regions(output), _regions(context, plan, tracks[output], people))
-    return {"people": len({label for _, label, _, _ in people})}
+    return {"people": len({label for _, label, _, _ in people}), "cpu": watch.rounded()}
 
 
-def _people(context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float]) -> list[Person]:
+def _people(
+    context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float], room: FittingRoom
+) -> list[Person]:
     """Every person of the scope. People of an earlier run keep label, persona and code; a race with another run is decided again."""
     if context.settings.identity.scope == "video":
-        return _decided(context, scope, features, largest_px, ())
+        return _decided(context, scope, features, largest_px, room, ())
     found: list[Person] = []
 
     def change(known: tuple[KnownPerson, ...]) -> list[KnownPerson]:
-        found[:] = _decided(context, scope, features, largest_px, known)
+        found[:] = _decided(context, scope, features, largest_px, room, known)
         kind = codes.kind_of(context.settings.render)
         return [gallery.remember(cluster, label, persona, {} if code is None else {kind: code}) for cluster, label, persona, code in found]
 
@@ -54,28 +61,44 @@ def _people(context: Context, scope: str, features: Sequence[TrackFeature], larg
 
 
 def _decided(
-    context: Context, scope: str, features: Sequence[TrackFeature], largest_px: Mapping[tuple[str, int], float], known: tuple[KnownPerson, ...]
+    context: Context,
+    scope: str,
+    features: Sequence[TrackFeature],
+    largest_px: Mapping[tuple[str, int], float],
+    room: FittingRoom,
+    known: tuple[KnownPerson, ...],
 ) -> list[Person]:
     clusters = link(features, context.settings.identity, known)
     labels = [c.known.label if c.known else context.keystore.label(scope, c.cluster_id) for c in clusters]
     shown = [max(largest_px.get(key, 0.0) for key in c.tracks) >= context.settings.render.min_face_px for c in clusters]  # ever large enough to be given a face
     needs = [PersonaNeed(label, c.cluster_id, c.embedding, c.female, c.age, c.skin) for c, label, is_shown in zip(clusters, labels, shown, strict=True) if is_shown]
     together = _seen_together(clusters, labels)
-    personas, painted = _personas(context, scope, needs, together, known), _codes(context, scope, needs, together, known)
+    cluster_of = dict(zip(labels, clusters, strict=True))
+    personas, painted = _personas(context, scope, needs, together, known, room, cluster_of), _codes(context, scope, needs, together, known)
     return [(cluster, label, personas.get(label), painted.get(label)) for cluster, label in zip(clusters, labels, strict=True)]
 
 
 def _personas(
-    context: Context, scope: str, needs: Sequence[PersonaNeed], together: Sequence[frozenset[str]], known: Sequence[KnownPerson]
+    context: Context,
+    scope: str,
+    needs: Sequence[PersonaNeed],
+    together: Sequence[frozenset[str]],
+    known: Sequence[KnownPerson],
+    room: FittingRoom,
+    cluster_of: Mapping[str, Cluster],
 ) -> dict[str, Persona]:
     """The synthetic person that everybody becomes, where the engine paints such."""
     taken = {person.label: person.persona for person in known if person.persona is not None}
     needs = [need for need in needs if need.label not in taken]
     if context.settings.render.engine != "swap" or not needs:
         return taken
-    people = context.models("people", "mesh", "embedder", "attributes").people
-    draw = _draw(context, scope)
-    return {**taken, **choose_personas(needs, people.bank, people.embedding, draw, taken=taken, together=together)}
+    models = context.models("people", "mesh", "embedder", "attributes")
+    people, draw = models.people, _draw(context, scope)
+
+    def try_on(need: PersonaNeed) -> TryOn | None:
+        return room.enter(cluster_of[need.label], models, people.portrait)
+
+    return {**taken, **choose_personas(needs, people.bank, people.embedding, draw, taken=taken, together=together, try_on=try_on)}
 
 
 def _codes(context: Context, scope: str, needs: Sequence[PersonaNeed], together: Sequence[frozenset[str]], known: Sequence[KnownPerson]) -> dict[str, Code]:

@@ -2,7 +2,8 @@
 
 `choose_personas` walks the people in order of label, so the order in which they are given does not matter. For each it makes keyed
 draws among the people of the bank who look about as old, as dark and as female, and takes the first mixture that is nobody's:
-far from the original, unlike everyone it may be seen beside, and not used in the scope before. Published people (`taken`) keep
+far from the original, unlike everyone it may be seen beside, and not used in the scope before; or, of a few of these, the one that stays most itself on
+views of the person's own face, where some can be tried on. Published people (`taken`) keep
 theirs. All chance comes from `draw`; the embeddings decide only which draws are refused. A mixture has to be drawn to know its embedding, which
 is slow; what its two people look like tells beforehand which mixtures are worth it.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,20 @@ STRETCH = 1.2  # of what lies between two people, from the mean of all
 MARGIN = 0.04  # by which a promising distance is better than asked: what the prediction errs by. More, and every key finds the same few farthest people
 POOL = 16, 96  # least and most people of the bank among whom the first draw is made: those who are ALIKE; one more at every fourth
 ALIKE = 8.0  # see fitting. Fewer, and two keys give more similar faces: 6 and 48 at most brought two keys' people from .58 to .54 apart
+TRIED = 12  # candidates that keep the rules and are tried on at most
+STEADY = 0.9  # spread over the original's, from which down no further one is tried
 MIX_PERCENT = (25, 50)  # share of the partner
+
+
+class TryOn(Protocol):
+    """Views of a person, on which candidates are painted."""
+
+    original: float  # spread of the person's own embeddings over the views
+
+    def spread(self, persona: Persona) -> float:
+        """Of the candidate's."""
+        ...
+
 
 Seen = list[tuple[float, float, Persona]]  # refused candidates: distance to the original, to the nearest other, who
 
@@ -45,10 +60,12 @@ def choose_personas(
     *,
     taken: Mapping[str, Persona] | None = None,
     together: Sequence[frozenset[str]] = (),
+    try_on: Callable[[PersonaNeed], TryOn | None] = lambda need: None,
 ) -> dict[str, Persona]:
     """A persona for the label of every need; those in `taken` come back unchanged.
 
     draw(label, n): the n-th number of a label's keyed stream, large and not negative. together: groups of labels that may be compared.
+    try_on: None for somebody of whom there are no views.
     """
     chosen = dict(taken or {})
     beside = _beside(together)
@@ -57,7 +74,7 @@ def choose_personas(
         if need.label in chosen:
             continue
         others = [embedding_of(chosen[label]) for label in sorted(beside.get(need.label, ())) if label in chosen]
-        persona = chosen[need.label] = _choose(need, list(_candidates(need, bank, draw, bases, pairs)), bank, embedding_of, others)
+        persona = chosen[need.label] = _choose(need, list(_candidates(need, bank, draw, bases, pairs)), bank, embedding_of, others, try_on(need))
         bases.add(persona.base)
         pairs.add(_pair(persona.base, persona.partner))
     return {need.label: chosen[need.label] for need in needs}
@@ -89,16 +106,27 @@ def _from(number: int, pool: Sequence[int], avoided: Set[int], further: Sequence
 
 
 def _choose(
-    need: PersonaNeed, proposed: Sequence[Persona], bank: BankFacts, embedding_of: Callable[[Persona], Embedding], others: Sequence[Embedding]
+    need: PersonaNeed,
+    proposed: Sequence[Persona],
+    bank: BankFacts,
+    embedding_of: Callable[[Persona], Embedding],
+    others: Sequence[Embedding],
+    views: TryOn | None,
 ) -> Persona:
     seen: Seen = []
+    tried: list[tuple[float, Persona]] = []
     for attempt, number in enumerate(_most_promising(need, predicted(proposed, bank), others)[:ATTEMPTS]):
         candidate = replace(proposed[number], attempt=attempt)
         own, nearest = _distances(embedding_of(candidate)[None], need, others)
         if own[0] >= FAR_FROM_ORIGINAL and nearest[0] >= FAR_FROM_OTHERS:
-            return candidate
+            if views is None:
+                return candidate
+            tried.append((views.spread(candidate), candidate))
+            if tried[-1][0] <= STEADY * views.original or len(tried) == TRIED:
+                break
+            continue
         seen.append((float(own[0]), float(nearest[0]), candidate))
-    return _least_bad(seen)
+    return min(tried, key=lambda one: one[0])[1] if tried else _least_bad(seen)
 
 
 def predicted(personas: Sequence[Persona], bank: BankFacts) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Work files that hold biometric data: analyses and regions, packed to the same bytes every time and sealed with the keystore.
+"""Work files that hold biometric data: analyses, views and regions, packed to the same bytes every time and sealed with the keystore.
 
 A file is bound to its name, so none can be put in another's place. First writer wins: a second one has worked out the same.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from faceanon.core.errors import AlreadyExists, StoreError
 from faceanon.core.ports import Store
-from faceanon.core.records import Detections, FaceSamples, Identity, Persona, RegionTable, SegmentAnalysis, Track, VideoRegions
+from faceanon.core.records import Detections, FaceSamples, FaceViews, Identity, Persona, RegionTable, SegmentAnalysis, Track, VideoRegions
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.packing import pack, unpack
 
@@ -28,6 +28,16 @@ def save_analysis(store: Store, keystore: Keystore, name: str, analysis: Segment
 def load_analysis(store: Store, keystore: Keystore, name: str) -> SegmentAnalysis:
     """Raises FileNotFoundError, KeystoreUnavailable or StoreError."""
     return unpack_analysis(keystore.open_sealed(store.read(name), name))
+
+
+def save_views(store: Store, keystore: Keystore, name: str, views: FaceViews) -> None:
+    _save(store, keystore, name, pack({"kind": "views", "version": _VERSION}, _columns("views", views)))
+
+
+def load_views(store: Store, keystore: Keystore, name: str) -> FaceViews:
+    """Raises FileNotFoundError, KeystoreUnavailable or StoreError."""
+    _, arrays = _unpack(keystore.open_sealed(store.read(name), name), "views")
+    return FaceViews(**_below("views", arrays))
 
 
 def save_regions(store: Store, keystore: Keystore, name: str, regions: VideoRegions) -> None:
@@ -116,7 +126,7 @@ def _scalars(record: object, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
 
-def _columns(prefix: str, record: Detections | FaceSamples | RegionTable) -> dict[str, NDArray]:
+def _columns(prefix: str, record: Detections | FaceSamples | FaceViews | RegionTable) -> dict[str, NDArray]:
     return {f"{prefix}.{f.name}": getattr(record, f.name) for f in fields(record)}
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from faceanon.cli import main
-from faceanon.commands.photos import as_picture, opener, read_manifest, two_of_each
+from faceanon.commands.photos import opener, read_manifest, two_of_each
+from faceanon.core.picture import Picture
 from faceanon.core.records import Persona
 from faceanon.core.settings import ModelSettings
 
@@ -93,7 +94,7 @@ def test_photos_come_from_a_folder_or_a_tar(album, tmp_path):
 def test_a_photo_becomes_a_frame_and_back():
     """What is not painted looks the same, within the rounding of colours."""
     image = cv2.resize(np.random.default_rng(2).integers(0, 255, (9, 11, 3), np.uint8), (61, 47))
-    assert np.abs(as_picture(image).bgr().astype(int) - image).max() <= 3
+    assert np.abs(Picture.of(image).bgr().astype(int) - image).max() <= 3
 
 
 @pytest.mark.models

@@ -12,7 +12,7 @@ import pytest
 
 from faceanon.cli import main
 from faceanon.commands.evaluate_video import BURST, bursts, stray_share
-from faceanon.commands.photos import as_picture
+from faceanon.core.picture import Picture
 from faceanon.evaluation.video import Features, Watched, score_video
 from faceanon.media.clips import write_clip
 
@@ -85,7 +85,7 @@ def test_paint_around_a_face_is_no_stray_paint():
     ground = np.full((120, 160, 3), 90, np.uint8)
     painted = ground.copy()
     cv2.rectangle(painted, (20, 20), (49, 49), (200, 200, 200), -1)
-    before, after = as_picture(ground), as_picture(painted)
+    before, after = Picture.of(ground), Picture.of(painted)
 
     assert stray_share(before, after, [np.array([22, 22, 48, 48], np.float32)]) == 0
     assert stray_share(before, after, []) == pytest.approx(900 / (120 * 160), rel=0.3)

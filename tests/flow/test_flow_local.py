@@ -12,6 +12,7 @@ import pytest
 from support.fake_archive import fake_models, frames, run_local, spec_of, write_archive
 
 from faceanon.core.settings import Settings
+from faceanon.flow import tryon
 from faceanon.flow.job import Context
 from faceanon.flow.layout import attempt
 from faceanon.flow.outcome import guarded
@@ -167,6 +168,26 @@ def test_a_collection_shares_its_people(archive, tmp_path):
 
     shared = rows(tmp_path / "out", "SELECT label FROM tracks GROUP BY label HAVING count(DISTINCT name) = 2")
     assert len(shared) == 1
+
+
+def test_new_faces_are_tried_on_the_same_views_whatever_the_segments(archive, tmp_path, monkeypatch):
+    """Of each person who is shown for long, views are found again in the segments that kept them: the same ones, in the same order, and none stays behind."""
+    seen: dict[float, list[bytes]] = {}
+
+    class Watched(tryon.TryOn):
+        def __init__(self, views, *rest):
+            seen[length].append(hashlib.sha256(b"".join(image.tobytes() for image, *_ in views)).digest() + bytes([len(views)]))
+            super().__init__(views, *rest)
+
+    monkeypatch.setattr(tryon, "TryOn", Watched)
+    for length in (0.8, 30.0):
+        seen[length] = []
+        settings = BLUR.with_values(render__engine="swap", plan__segment_seconds=length)
+        run_local([str(archive)], tmp_path / f"out{length}", tmp_path / "key.json", settings)
+
+    assert [views[-1] >= 4 for views in seen[0.8]].count(True) == 3
+    assert seen[0.8] == seen[30.0]
+    assert not [p for p in (tmp_path / "out0.8").rglob("*") if p.is_file() and ".work/videos" in str(p)]
 
 
 def test_other_settings_supersede(archive, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from faceanon.core.records import Persona
 from faceanon.identity.fitting import PersonaNeed
-from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, TOO_NEAR, choose_personas
+from faceanon.identity.persona import ATTEMPTS, FAR_FROM_ORIGINAL, FAR_FROM_OTHERS, LIKE_ANOTHER, STEADY, TOO_NEAR, TRIED, choose_personas
 
 NAN = float("nan")
 
@@ -184,3 +184,51 @@ def test_another_key_gives_other_faces(bank):
 
     assert sum(one[label] == two[label] for label in one) <= 1
     assert np.median([np.linalg.norm(looks(one[label]) - looks(two[label])) for label in one]) > 0.6
+
+
+class Fitting:
+    """Views on which the candidates spread as a list says, one after the other."""
+
+    original = 0.2
+
+    def __init__(self, *spreads: float) -> None:
+        self.spreads = list(spreads)
+        self.seen: list[Persona] = []
+
+    def spread(self, persona: Persona) -> float:
+        self.seen.append(persona)
+        return self.spreads[len(self.seen) - 1]
+
+
+def test_the_first_steady_one_is_taken(bank):
+    """Candidates are tried on in the order in which they would have been taken; the first that is steady enough ends it."""
+    fitting = Fitting(0.3, 0.25, STEADY * 0.2 - 0.001, 0.1)
+
+    chosen = choose_personas([need("a")], bank, looks, keyed("k"), try_on=lambda who: fitting)["a"]
+
+    assert len(fitting.seen) == 3
+    assert chosen == fitting.seen[2]
+    assert fitting.seen[0] == choose_personas([need("a")], bank, looks, keyed("k"))["a"]
+
+
+def test_where_nobody_is_steady_the_steadiest_is_taken(bank):
+    """A bounded number is tried; one that cannot be painted at all is never the steadiest."""
+    fitting = Fitting(float("inf"), *np.linspace(0.3, 0.25, TRIED - 2), 0.26)
+
+    chosen = choose_personas([need("a")], bank, looks, keyed("k"), try_on=lambda who: fitting)["a"]
+
+    assert len(fitting.seen) == TRIED
+    assert chosen == fitting.seen[TRIED - 2]
+
+
+def test_steadiness_never_breaks_the_rules(bank):
+    """Only candidates far from the original and from those beside are ever tried on."""
+    first = choose_personas([need("a")], bank, looks, keyed("k"))["a"]
+    someone, other = need("a", looks(first)), need("b")
+    fittings = {"a": Fitting(*[0.5] * TRIED), "b": Fitting(*[0.5] * TRIED)}
+
+    chosen = choose_personas([someone, other], bank, looks, keyed("k"), together=[frozenset("ab")], try_on=lambda who: fittings[who.label])
+
+    assert fittings["a"].seen
+    assert all(np.linalg.norm(looks(p) - someone.embedding) >= FAR_FROM_ORIGINAL for p in fittings["a"].seen)
+    assert all(np.linalg.norm(looks(p) - looks(chosen["a"])) >= FAR_FROM_OTHERS for p in fittings["b"].seen)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from faceanon.core.errors import AlreadyExists, KeystoreUnavailable, StoreError
-from faceanon.core.records import Detections, FaceSamples, Identity, Persona, RegionTable, SegmentAnalysis, Track, VideoRegions
+from faceanon.core.records import Detections, FaceSamples, FaceViews, Identity, Persona, RegionTable, SegmentAnalysis, Track, VideoRegions
 from faceanon.identity import gallery, sealed
 from faceanon.identity.keystore import Keystore
 from faceanon.identity.packing import pack, unpack
@@ -257,3 +257,19 @@ def test_known_people_keep_what_they_were_given():
     unseen = KnownPerson("u", "person-u", None, None, 0.0, 0.0, 1, frozenset({"u"}))
     later = gallery.remember(replace(cluster("u", [1.0, 1.0], members={"w"}), known=unseen), "person-u", Persona(3, 3, 0.0))
     assert (later.persona, list(later.embedding)) == (Persona(3, 3, 0.0), [1.0, 1.0])
+
+
+def test_views_come_back_and_are_sealed_to_their_name(tmp_path):
+    """Small pictures of faces lie in the work store under the key alone."""
+    store, keystore = Memory(), Keystore.open(tmp_path / "key.json", tmp_path / "key.json")
+    jpeg = np.frombuffer(b"\xff\xd8 picture of a face", np.uint8)
+    views = FaceViews(np.array([8], np.int32), np.ones((1, 4), np.float32), np.ones((1, 5, 2), np.float32), np.ones((1, 4), np.float32), np.array([len(jpeg)]), jpeg)
+
+    sealed.save_views(store, keystore, "a.sealed", views)
+    sealed.save_views(store, keystore, "a.sealed", views)
+
+    assert same(sealed.load_views(store, keystore, "a.sealed"), views)
+    assert b"picture of a face" not in store.read("a.sealed")
+    store.create("b.sealed", store.read("a.sealed"))
+    with pytest.raises(KeystoreUnavailable):
+        sealed.load_views(store, keystore, "b.sealed")

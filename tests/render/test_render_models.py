@@ -19,6 +19,7 @@ from faceanon.models.mesh import TfliteMesh
 from faceanon.models.people import SyntheticPeople, box_of, five_points
 from faceanon.render import topology as topo
 from faceanon.render.engines import make_engine
+from faceanon.render.tryon import LEAST, TryOn
 
 pytestmark = pytest.mark.models
 
@@ -114,3 +115,39 @@ def test_real_models_give_the_same_bytes_twice():
     first, second = _swapped()[0], _swap()[0]
 
     assert all(np.array_equal(a, b) for (p, _), (q, _) in zip(first, second, strict=True) for a, b in zip(copied(p), copied(q), strict=True))
+
+
+def _views() -> list[tuple]:
+    """The clip's frames, each moved a little in its picture, as views to try faces on."""
+    images, table = _clip()
+    views = []
+    for i, image in enumerate(images):
+        shift = np.array([3 * (i % 3), 2 * (i % 4)], np.float32)
+        moved = cv2.warpAffine(image, np.column_stack([np.eye(2, dtype=np.float32), shift]), (256, 256), borderMode=cv2.BORDER_REPLICATE)
+        views.append((moved, table.points[i] + shift, table.face[i] + np.tile(shift, 2)))
+    return views
+
+
+def test_people_differ_in_how_steady_they_stay_and_one_is_always_as_steady():
+    """On the same views two people spread differently, each the same twice; nothing of the views is painted on for good."""
+    mesh, embedder, people = _models()
+    views = _views()
+    before = [image.copy() for image, *_ in views]
+
+    tried = TryOn(views, RenderSettings(), mesh, embedder, people.portrait)
+    spreads = [tried.spread(Persona(base, base + 1, 0.3)) for base in (40, 90, 40)]
+
+    assert 0 < tried.original < 0.6
+    assert spreads[0] == spreads[2] != spreads[1]
+    assert all(0 < spread < 0.6 for spread in spreads)
+    assert all(np.array_equal(image, old) for (image, *_), old in zip(views, before, strict=True))
+
+
+def test_too_few_views_tell_nothing():
+    """With a view less than LEAST, or views in which no face can be fitted, the original's spread is unknown."""
+    mesh, embedder, people = _models()
+    views = _views()
+    grey = [(np.full_like(image, 120), points, face) for image, points, face in views]
+
+    for few in (views[: LEAST - 1], [*views[: LEAST - 1], *grey]):
+        assert np.isnan(TryOn(few, RenderSettings(), mesh, embedder, people.portrait).original)
