@@ -43,12 +43,12 @@ def relight(
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
     lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
     middle = float(mean_new[0])
+    tinted = np.clip(lab[..., 0] / max(middle, 1.0), 0, 1) * (1 - 0.6 * wet)  # lashes, brows and nostrils throw back little light, and so little of its colour
     lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts
     lab[..., 0] *= mouth_gain
     shade = np.minimum(gain, 1.1) * vivid  # less light, less colour
     for channel in (1, 2):
-        shift = (colour[..., channel - 1] - mean_new[channel] * shade) * (1 - 0.6 * wet)
-        lab[..., channel] = lab[..., channel] * shade + shift
+        lab[..., channel] = lab[..., channel] * shade + (colour[..., channel - 1] - mean_new[channel] * shade) * tinted
     out = cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
     return out, cv2.resize(likeness, (w, h), interpolation=cv2.INTER_LINEAR)
 

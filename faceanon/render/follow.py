@@ -96,17 +96,19 @@ def settled_mesh(frame: int, sights: Mapping[int, Sight]) -> NDArray[np.float32]
 
 
 class Usual:
-    """How high a track's irises usually stand over their lower lids, from all of its frames that are known so far."""
+    """How a track's eyes usually are, from all of its frames that are known so far."""
 
     def __init__(self) -> None:
-        self._seen: list[float] = []
+        self._seen: list[tuple[float, float]] = []
 
     def add(self, expression: Expression) -> None:
-        if np.isfinite(expression.height) and len(self._seen) < 500:
-            self._seen.append(expression.height)
+        if np.isfinite(expression.height) and np.isfinite(expression.lids) and len(self._seen) < 500:
+            self._seen.append((expression.height, expression.lids))
 
-    def height(self) -> float:
-        return float(np.percentile(self._seen, 70)) if self._seen else 0.0
+    def closedness(self, expression: Expression) -> float:
+        """0 open .. 1 shut, compared with what is usual: the height of the irises over the lower lids, and the gap of the lids."""
+        height, lids = np.percentile(self._seen, 70, axis=0).tolist() if self._seen else (0.0, 0.0)
+        return closedness(expression, height, lids)
 
 
 def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
@@ -114,8 +116,7 @@ def demand(frame: int, sights: Mapping[int, Sight], usual: Usual) -> Demand:
     near = [(f - frame, sights[f].expression) for f in range(frame - 2, frame + 3) if f in sights and sights[f].stays]
     if not near:
         return Demand()
-    height = usual.height()
-    closed = [(apart, closedness(e, height)) for apart, e in near if abs(apart) <= 1]
+    closed = [(apart, usual.closedness(e)) for apart, e in near if abs(apart) <= 1]
     weight = {0: 2.0, 1: 0.7, -1: 0.7}  # a single frame misread does not shut the eyes quite
     shut = sum(weight[a] * c for a, c in closed) / sum(weight[a] for a, _ in closed) if closed else 0.0
     return Demand(shut, mean_gaze(near, 1.2), _mouth(frame, sights))

@@ -47,10 +47,9 @@ class TryOn:
     ) -> None:
         self._settings, self._embedder, self._portrait_of = settings, embedder, portrait_of
         self._sittings = [sitting for view in views if (sitting := _sitting(view, settings, mesh)) is not None]
-        usual = follow.Usual()
+        self._usual = follow.Usual()
         for sitting in self._sittings:
-            usual.add(sitting.expression)
-        self._height = usual.height()
+            self._usual.add(sitting.expression)
         self.original = _spread([self._embed(sitting, sitting.picture) for sitting in self._sittings])
 
     def spread(self, persona: Persona) -> float:
@@ -59,7 +58,7 @@ class TryOn:
         seen = []
         for sitting in self._sittings:
             now = sitting.expression
-            demand = Demand(expression.closedness(now, self._height), now.gaze, now.mouth)
+            demand = Demand(self._usual.closedness(now), now.gaze, now.mouth)
             patch = make_patch(sitting.picture, sitting.mesh, texture, self._settings.beta, demand)
             if patch is None:
                 return np.inf

@@ -61,7 +61,15 @@ def test_lids_are_skin_over_the_whole_eye():
 @pytest.mark.parametrize(("height", "usual", "shut"), [(0.20, 0.22, False), (0.12, 0.21, False), (0.07, 0.11, False), (0.03, 0.21, True), (0.01, 0.11, True)])
 def test_narrow_eyes_are_not_shut(height, usual, shut):
     """What counts is how far the eyes are from what they usually are."""
-    reading = closedness(Expression(height, (0.0, 0.0), np.nan), usual)
+    reading = closedness(Expression(height, (0.0, 0.0), np.nan, 0.07), usual, 0.11)
+
+    assert reading > 0.9 if shut else reading < 0.1
+
+
+@pytest.mark.parametrize(("lids", "usual", "shut"), [(0.11, 0.21, False), (0.12, 0.21, False), (0.08, 0.21, True), (0.11, 0.05, True), (np.nan, 0.21, True)])
+def test_eyes_torn_open_are_not_shut(lids, usual, shut):
+    """Lids as far apart as usual are open, whatever is dark between them; of somebody who always looks down that says nothing."""
+    reading = closedness(Expression(0.01, (0.0, 0.0), np.nan, lids), usual, 0.11)
 
     assert reading > 0.9 if shut else reading < 0.1
 
