@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.errors import WeightsUnavailable
 from faceanon.core.ports import FaceAttributes, FaceDetector, FaceEmbedder, FaceInpainter, FaceMesh, People, PersonSegmenter
 from faceanon.core.settings import INPAINTING, Settings, auditor_of
 from faceanon.models import device, given, registry
@@ -29,7 +28,8 @@ ShotNet = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
 NEEDS = ("detector", "auditor", "mesh", "embedder", "attributes", "segmenter", "people", "bank", "inpainter", "shot_net")
 _PORTRAITS = ("mobilestylegan_mapping_xml", "mobilestylegan_mapping_bin", "mobilestylegan_synthesis_xml", "mobilestylegan_synthesis_bin")
 _EMBEDDER = ("dlib_face", "dlib_points5")
-INPAINTERS = {"best": "inpaint_sketch", "keypoints": "inpaint_keypoints"}  # by variant: the weights that come with the package
+# by variant: the weights that come with the package
+INPAINTERS = {"best": "inpaint_sketch", "keypoints": "inpaint_keypoints", "paper": "deepprivacy_paper", "vae": "cleanir_vae"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def weights_of(settings: Settings) -> tuple[str, ...]:
     if settings.render.engine == "swap":
         used.update(_PORTRAITS, ("selfie_segmentation",))
     if settings.render.engine in INPAINTING:
-        used.update({"selfie_segmentation"} if settings.render.weights else {"selfie_segmentation", _own_inpainter(settings)})
+        used.update({"selfie_segmentation"} if settings.render.weights else {"selfie_segmentation", INPAINTERS[settings.render.variant]})
     if settings.shots.detector == "transnet":
         used.add("transnetv2")
     return tuple(name for name in registry.NAMES if name in used)
@@ -159,21 +159,14 @@ def _bank() -> Bank:
     return styles.load()
 
 
-def _own_inpainter(settings: Settings) -> str:
-    """Raises WeightsUnavailable for a variant whose weights a user must bring."""
-    try:
-        return INPAINTERS[settings.render.variant]
-    except KeyError:
-        raise WeightsUnavailable(f"no weights come with {settings.render.engine}'s variant {settings.render.variant}: name some with --weights") from None
-
-
 def _inpainter(settings: Settings) -> FaceInpainter:
-    """Of the layout that the weights have: ours, or one of the two that were published."""
+    """Our own net, or one of the two that were published: by the variant, or by the layout of weights that are given."""
     path = given.checked(settings) if settings.render.weights else None
-    if path is None or path.suffix == given.OURS:
+    variant = settings.render.variant
+    if variant in ("best", "keypoints") and (path is None or path.suffix == given.OURS):
         from faceanon.models.inpainter import Inpainter
 
-        return Inpainter(settings.models, "keypoints" if settings.render.variant == "keypoints" else "sketch", path)
+        return Inpainter(settings.models, "keypoints" if variant == "keypoints" else "sketch", path)
     if settings.render.engine == "cleanir":
         from faceanon.models.cleanir_published import PublishedCleanir
 

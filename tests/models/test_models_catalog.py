@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from faceanon.core.errors import LicenceRefused, UsageError, WeightsUnavailable
-from faceanon.core.settings import Settings
-from faceanon.models import catalog, device, weights
+from faceanon.core.settings import VARIANTS, Settings
+from faceanon.models import catalog, device, registry, weights
+from faceanon.models.fakes import mean_mesh
 
 
 def settings(**values) -> Settings:
@@ -62,6 +64,21 @@ def test_ledger_rows_name_every_weight():
     assert [row["name"] for row in rows] == list(catalog.weights_of(Settings()))
     assert len({row["model_id"] for row in rows}) == len(rows)
     assert all(set(row) == {"model_id", "name", "version", "format", "licence", "source", "task"} for row in rows)
+
+
+@pytest.mark.parametrize(("engine", "variant"), [(engine, variant) for engine, variants in VARIANTS.items() for variant in variants])
+def test_every_variant_paints_with_weights_that_come_along(engine, variant):
+    """Nothing is fetched: the file lies in the package, small, as the registry has it; commercial use is refused, since it learned from portraits."""
+    chosen = settings(render__engine=engine, render__variant=variant)
+    (own,) = [entry for name in catalog.weights_of(chosen) if (entry := registry.weight(name)).carrier[0] == registry.PACKAGE]
+    painter = catalog.load_models(chosen, need=frozenset({"inpainter"})).inpainter
+    side = painter.side_px
+    mesh = (side * (mean_mesh()[None, :, :2] + 1) / 2).astype(np.float32)
+
+    assert weights.path_of(own.name).stat().st_size == own.size <= 12_000_000
+    assert painter.inpaint(np.full((1, side, side, 3), 120, np.uint8), mesh, np.zeros((1, 128), np.float32)).std() > 5
+    with pytest.raises(LicenceRefused, match=own.name):
+        catalog.check_licences(settings(render__engine=engine, render__variant=variant, models__licences="commercial"))
 
 
 def test_an_unknown_need_is_refused():

@@ -242,8 +242,6 @@ def test_the_catalog_loads_what_is_given_and_pins_it(tmp_path):
         catalog.load_models(settings, need=frozenset({"inpainter"}))
     with pytest.raises(LicenceRefused, match="commercial"):
         catalog.check_licences(settings.with_values(models__licences="commercial"))
-    with pytest.raises(WeightsUnavailable, match="--weights"):
-        catalog.check_licences(Settings().with_values(render__engine="cleanir", render__variant="vae"))
     with pytest.raises(SettingsError, match="not one of cleanir"):
         Settings().with_values(render__engine="cleanir", render__variant="paper")
 

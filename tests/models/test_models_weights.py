@@ -217,7 +217,7 @@ def test_the_registry_is_consistent():
 
 def test_commercial_refuses_the_portrait_generator_and_what_learned_from_it():
     """With licences = commercial only the portraits and the nets trained on them are refused, and the engines that stay are named."""
-    portraits = [name for name in registry.NAMES if name.startswith(("mobilestylegan", "inpaint"))]
+    portraits = [name for name in registry.NAMES if name.startswith(("mobilestylegan", "inpaint", "deepprivacy", "cleanir"))]
     for name in portraits:
         with pytest.raises(LicenceRefused, match="blur, pixelate and fill"):
             registry.require(name, "commercial")

@@ -69,7 +69,7 @@ def test_sizes_are_faded_in_one_after_another():
     """8 px at once; each further size from little to all of it over the first part of its steps."""
     plan = paper.Plan(steps=100, shares=(1, 1, 1, 1, 1), fade=0.5)
 
-    assert [plan.at(step) for step in (0, 19, 20, 29, 30, 99, 100)] == [(1, 1.0), (1, 1.0), (2, 0.1), (2, 1.0), (2, 1.0), (5, 1.0), (5, 1.0)]
+    assert [plan.at(step) for step in (0, 19, 20, 29, 30, 99, 100)] == [(1, 0, 1.0), (1, 19, 1.0), (2, 0, 0.1), (2, 9, 1.0), (2, 10, 1.0), (5, 19, 1.0), (5, 20, 1.0)]
 
 
 def test_a_net_that_has_just_grown_paints_and_judges_as_before():
