@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Embedding = NDArray[np.float32]  # (D,)
 
 SURE_OF_SEX = 0.2  # how far from 0.5
+UNLIKELY_SEX = 60.0  # what the other one counts, in units of L*, for each that an unsure one is away from 0.5
 SEX, SKIN, AGE = 0.5, 0.7, 0.5  # what the embedding says, over what was read
 TONE_SHARES = 1.0, 0.25, 0.25  # of L*, a*, b*: a light face painted dark does not become a dark one, brows, lips and beard stay light; hues come from the lamp
 AGE_BAND_YEARS, A_YEAR = 8.0, 0.6  # years that do not count, and what each further one does
@@ -44,16 +45,19 @@ class BankFacts(Protocol):
 
 
 def fitting(need: PersonaNeed, bank: BankFacts) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows of the bank of the apparent sex, those who look most like the need first, and how unlike each is, in units of L*.
+    """Rows of the bank of the apparent sex, or of both where it is unsure; those who look most like the need first, and how unlike each is, in units of L*.
 
     What is not known of the need does not count.
     """
     told, its = _told(need, bank)
     female = _both(need.female, its[0], SEX)
     rows = np.arange(len(bank.female))
-    if abs(female - 0.5) >= SURE_OF_SEX:
-        rows = rows[(np.asarray(bank.female) >= 0.5) == (female >= 0.5)]
+    other = (np.asarray(bank.female) >= 0.5) != (female >= 0.5)
+    sureness = np.nan_to_num(abs(female - 0.5))
+    if sureness >= SURE_OF_SEX:
+        rows = rows[~other]
     unlike = _tone_apart(need, bank, told, its) + A_YEAR * np.maximum(_years_apart(need, bank, its) - AGE_BAND_YEARS, 0)
+    unlike += other * UNLIKELY_SEX * sureness
     order = np.argsort(unlike[rows], kind="stable")
     return rows[order], unlike[rows][order]
 

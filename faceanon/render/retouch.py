@@ -23,7 +23,7 @@ def retouch(image: Image, skin: NDArray[np.float32], layout: NDArray[np.float32]
 
 
 def spread_out(image: Image, known: NDArray[np.float32]) -> Image:
-    """Unknown px take the colours of known ones near by: coarse colours grow into the gaps first, finer ones over them."""
+    """Unknown px take the colours of known ones near by: coarse colours grow into the gaps first, finer ones over them. Far from any, the mean of all."""
     filled = image.astype(np.float32) * known[..., None]
     share = known.astype(np.float32)
     side = image.shape[0]
@@ -33,7 +33,8 @@ def spread_out(image: Image, known: NDArray[np.float32]) -> Image:
         levels.append((colour, total))
         side //= 2
         colour, total = (cv2.resize(a, (side, side), interpolation=cv2.INTER_AREA) for a in (colour, total))
-    guess = colour / np.maximum(total, 1e-4)[..., None]
+    near = np.clip(total * 16, 0, 1)[..., None]
+    guess = near * colour / np.maximum(total, 1e-4)[..., None] + (1 - near) * weighted_mean(image.astype(np.float32), share)
     for colour, total in reversed(levels):
         guess = cv2.resize(guess, (total.shape[1], total.shape[0]), interpolation=cv2.INTER_LINEAR)
         solid = np.clip(total * 4, 0, 1)[..., None]

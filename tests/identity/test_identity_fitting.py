@@ -64,6 +64,16 @@ def test_a_misread_sex_rules_nobody_out(bank):
     assert set(bank.female[fitting(need(woman, female=NAN), bank)[0]]) == {np.float32(0.95)}
 
 
+def test_an_unsure_sex_comes_first(bank):
+    """Somebody who is a woman more likely than not is cast among women first; an even chance favours nobody."""
+    rows, unlike = fitting(need(female=0.64), bank)
+    even, _ = fitting(need(female=0.5), bank)
+
+    assert (bank.female[rows[:20]] >= 0.5).mean() >= 0.8
+    assert 0.3 < (bank.female[even[:40]] >= 0.5).mean() < 0.7
+    assert (np.diff(unlike) >= 0).all()
+
+
 def test_fitting_people_are_near_in_age_and_skin(bank):
     """The first people are nearer in age and skin than the bank as a whole, and the numbers say so."""
     rows, unlike = fitting(need(), bank)
