@@ -111,7 +111,7 @@ WEIGHTS: tuple[Weight, ...] = (
            "(1, 100, 27, 48, 3) uint8 RGB", "TransNet V2 of Souček and Lokoč, 2020, as converted to PyTorch."),
     _trained("inpaint_sketch", "d9b6339edfc806e45f8fded8123d0b933c3eeb9f0be6d428c145867b9cd264ca", 6_441_114),
     _trained("inpaint_keypoints", "0ff041812ac9f60d1ee80656c89e126115f9c24aecea5848c2e978afc4d2ff91", 6_376_610),
-    _trained("deepprivacy_paper", "6fd0b21ee821588097051ee50b242dc911c3260ca6c82ea6f9363ccb4d718b45", 1_484_572, _PAPER_INPUT),
+    _trained("deepprivacy_paper", "f11ca03c28b898af11a98aed03ef16b3c1c1de77939bcdb0fb8514d758dbd7d0", 1_484_572, _PAPER_INPUT),
     _trained("cleanir_vae", "6e8307aeb19e93e2be33d963f788a9f12764be1b309add79546ef7710c632ce6", 7_696_414, _VAE_INPUT),
 )
 
