@@ -86,6 +86,7 @@ class RenderSettings:
     mask: str = _setting("face", "what of the painted crop is shown; box is the whole square, as the original systems show it", ("face", "box"))
     angle_degrees: float = _setting(120.0, "how far cleanir turns a person's code; from 90 down people are recognised, 180 could be turned back without the key")
     min_face_px: int = _setting(24, "narrower faces are obscured, not swapped")
+    tries: int = _setting(12, "synthetic people that swap tries on somebody at most, until one stays steady; 1 takes the first: one and a half seconds less for each")
     beta: float = _setting(0.7, "how far the face's shape moves to the synthetic person's, 0..1")
     min_mesh_score: float = _setting(0.5, "mesh fits below this are obscured")
     max_yaw_deg: float = _setting(50.0, "profiles beyond this are obscured")
@@ -277,6 +278,7 @@ def _check(settings: Settings, source: str) -> None:
         (0 <= settings.encode.quality <= 51, "encode.quality must be 0 to 51"),
         (settings.encode.threads >= 1, "encode.threads must be 1 or more"),
         (settings.render.strength >= 1, "render.strength must be 1 or more"),
+        (1 <= settings.render.tries <= 16, "render.tries must be 1 to 16"),
         (100 <= settings.render.angle_degrees <= 170, "render.angle_degrees must be 100 to 170: less hides nobody, and nearer to 180 the key hides nothing"),
         (settings.render.variant in VARIANTS.get(settings.render.engine, ("best",)), f"render.variant {settings.render.variant} is not one of {settings.render.engine}"),
         (not settings.render.weights or settings.render.engine in INPAINTING, f"render.weights are for {' and '.join(INPAINTING)}"),

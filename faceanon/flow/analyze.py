@@ -15,6 +15,7 @@ from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch, timed
+from faceanon.flow.tryon import tries_on
 from faceanon.identity.sealed import load_analysis, save_analysis, save_views
 from faceanon.media.guarded import read_pictures
 from faceanon.render.engines import OBSCURING
@@ -35,7 +36,7 @@ def run(context: Context, unit: Row) -> Row:
     reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
     detector = _Counting(models.detector)
     pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment, lambda: not detector.found) if len(plan.segments) == 1 else reader
-    keeper = ViewKeeper(context.settings.render.min_face_px) if context.settings.render.engine == "swap" else None  # no other engine's faces are chosen by trying
+    keeper = ViewKeeper(context.settings.render.min_face_px) if tries_on(context.settings.render) else None
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),

@@ -17,7 +17,7 @@ from faceanon.flow import analyze, layout
 from faceanon.flow.job import Context
 from faceanon.flow.outcome import Row
 from faceanon.flow.stopwatch import Stopwatch
-from faceanon.flow.tryon import FittingRoom
+from faceanon.flow.tryon import FittingRoom, tries_on
 from faceanon.identity import codes, gallery
 from faceanon.identity.fitting import PersonaNeed
 from faceanon.identity.link import Cluster, KnownPerson, link
@@ -96,9 +96,10 @@ def _personas(
     people, draw = models.people, _draw(context, scope)
 
     def try_on(need: PersonaNeed) -> TryOn | None:
-        return room.enter(cluster_of[need.label], models, people.portrait)
+        return room.enter(cluster_of[need.label], models, people.portrait) if tries_on(context.settings.render) else None
 
-    return {**taken, **choose_personas(needs, people.bank, people.embedding, draw, taken=taken, together=together, try_on=try_on)}
+    tries = context.settings.render.tries
+    return {**taken, **choose_personas(needs, people.bank, people.embedding, draw, taken=taken, together=together, try_on=try_on, tries=tries)}
 
 
 def _codes(context: Context, scope: str, needs: Sequence[PersonaNeed], together: Sequence[frozenset[str]], known: Sequence[KnownPerson]) -> dict[str, Code]:

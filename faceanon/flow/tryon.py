@@ -11,6 +11,7 @@ from faceanon.analyze.views import cell_of, opened
 from faceanon.analyze.windows import answering
 from faceanon.core.portrait import Portrait
 from faceanon.core.records import FaceViews, Origin, Persona, Track, VideoAnalysis, VideoPlan
+from faceanon.core.settings import RenderSettings
 from faceanon.flow import layout
 from faceanon.flow.job import Context
 from faceanon.identity.link import Cluster
@@ -21,6 +22,11 @@ from faceanon.render.tryon import TryOn, View
 MOST_VIEWS = 10  # of a person, evenly spread over all that is seen of them
 _KEPT_FILES = 8
 Cell = tuple[str, int]  # output id, first frame
+
+
+def tries_on(settings: RenderSettings) -> bool:
+    """Whether new faces are chosen by trying them on."""
+    return settings.engine == "swap" and settings.tries > 1
 
 
 class FittingRoom:

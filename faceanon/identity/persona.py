@@ -34,7 +34,6 @@ STRETCH = 1.2  # of what lies between two people, from the mean of all
 MARGIN = 0.04  # by which a promising distance is better than asked: what the prediction errs by. More, and every key finds the same few farthest people
 POOL = 16, 96  # least and most people of the bank among whom the first draw is made: those who are ALIKE; one more at every fourth
 ALIKE = 8.0  # see fitting. Fewer, and two keys give more similar faces: 6 and 48 at most brought two keys' people from .58 to .54 apart
-TRIED = 12  # candidates that keep the rules and are tried on at most
 STEADY = 0.9  # spread over the original's, from which down no further one is tried
 MIX_PERCENT = (25, 50)  # share of the partner
 
@@ -61,11 +60,12 @@ def choose_personas(
     taken: Mapping[str, Persona] | None = None,
     together: Sequence[frozenset[str]] = (),
     try_on: Callable[[PersonaNeed], TryOn | None] = lambda need: None,
+    tries: int = ATTEMPTS,
 ) -> dict[str, Persona]:
     """A persona for the label of every need; those in `taken` come back unchanged.
 
     draw(label, n): the n-th number of a label's keyed stream, large and not negative. together: groups of labels that may be compared.
-    try_on: None for somebody of whom there are no views.
+    try_on: None for somebody of whom there are no views. tries: candidates that keep the rules and are tried on at most.
     """
     chosen = dict(taken or {})
     beside = _beside(together)
@@ -74,7 +74,7 @@ def choose_personas(
         if need.label in chosen:
             continue
         others = [embedding_of(chosen[label]) for label in sorted(beside.get(need.label, ())) if label in chosen]
-        persona = chosen[need.label] = _choose(need, list(_candidates(need, bank, draw, bases, pairs)), bank, embedding_of, others, try_on(need))
+        persona = chosen[need.label] = _choose(need, list(_candidates(need, bank, draw, bases, pairs)), bank, embedding_of, others, try_on(need), tries)
         bases.add(persona.base)
         pairs.add(_pair(persona.base, persona.partner))
     return {need.label: chosen[need.label] for need in needs}
@@ -112,6 +112,7 @@ def _choose(
     embedding_of: Callable[[Persona], Embedding],
     others: Sequence[Embedding],
     views: TryOn | None,
+    tries: int,
 ) -> Persona:
     seen: Seen = []
     tried: list[tuple[float, Persona]] = []
@@ -122,7 +123,7 @@ def _choose(
             if views is None:
                 return candidate
             tried.append((views.spread(candidate), candidate))
-            if tried[-1][0] <= STEADY * views.original or len(tried) == TRIED:
+            if tried[-1][0] <= STEADY * views.original or len(tried) == tries:
                 break
             continue
         seen.append((float(own[0]), float(nearest[0]), candidate))

@@ -108,7 +108,7 @@ def write_sheets(folder: Path, faces: Sequence[tuple[int, Path]], *, columns: in
 
 
 def _tile(seed: int, image: Image, side_px: int) -> Image:
-    tile = people.shrunk(image, side_px)
+    tile = np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
     cv2.rectangle(tile, (0, 0), (48, 15), (0, 0, 0), -1)
     cv2.putText(tile, str(seed), (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
     return tile

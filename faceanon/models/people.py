@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,11 +102,6 @@ def generator(models: ModelSettings) -> StyleGan:
     for name in _WEIGHTS:
         registry.require(name, models.licences)
     return StyleGan(*(weights.path_of(name) for name in _WEIGHTS), threads=models.threads)
-
-
-def shrunk(large: Image, side_px: int = SIDE_PX) -> Image:
-    """A square picture at a portrait's size."""
-    return np.asarray(cv2.resize(large, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def fit(mesh: FaceMesh, image: Image) -> NDArray[np.float32]:

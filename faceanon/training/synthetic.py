@@ -54,7 +54,7 @@ class Maker:
         yaw, pitch = random.normal(0, [_YAW, _PITCH])
         opening = max(0.0, random.uniform(-_WIDEST, _WIDEST))  # half of all mouths are shut
         levels = posed(self._bank, offset.astype(np.float32), float(np.clip(yaw, -1.1, 1.1)), pitch + float(self._bank.rest[PITCH]))
-        image = people.shrunk(self._gan.synthesize(styles.speaking(self._bank, levels, opening, random.normal(*_SMILE))))
+        image = self._gan.synthesize(styles.speaking(self._bank, levels, opening, random.normal(*_SMILE)))
         return faces.view(image, people.fit(self._mesh, image))
 
     def _told(self, drawn: list[tuple[Image, NDArray[np.float32]]], whose: NDArray[np.int64], composite: bool) -> Faces:

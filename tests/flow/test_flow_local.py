@@ -187,6 +187,10 @@ def test_new_faces_are_tried_on_the_same_views_whatever_the_segments(archive, tm
 
     assert [views[-1] >= 4 for views in seen[0.8]].count(True) == 3
     assert seen[0.8] == seen[30.0]
+
+    seen[length] = []
+    run_local([str(archive)], tmp_path / "first", tmp_path / "key.json", settings.with_values(render__tries=1))
+    assert seen[length] == []
     assert not [p for p in (tmp_path / "out0.8").rglob("*") if p.is_file() and ".work/videos" in str(p)]
 
 
