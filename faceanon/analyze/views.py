@@ -33,10 +33,10 @@ class ViewKeeper:
     def __init__(self, least_px: float) -> None:
         self._least_px = least_px
         self._cells: set[int] = set()
-        self._rows: list[tuple[int, NDArray[np.float32], Crop, bytes]] = []
+        self._rows: list[tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], bytes]] = []
 
     def add(self, frame: int, boxes: Boxes, views: Sequence[Crop | None], window: range) -> None:
-        """A look of this window; looks must come in order. boxes (N, 4) px of the video's picture."""
+        """A look of this window, boxes (N, 4) px of the video's picture; looks must come in order. The first of a cell is its only one, face or no face."""
         cell = cell_of(frame)
         if cell in self._cells or cell < window.start:
             return
@@ -45,15 +45,15 @@ class ViewKeeper:
             if view is not None and box[2] - box[0] >= self._least_px:
                 small = _small(view)
                 _, data = cv2.imencode(".jpg", small.image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-                self._rows.append((frame, box, small, data.tobytes()))
+                self._rows.append((frame, box, small.points, small.box, data.tobytes()))
 
     def views(self) -> FaceViews:
         rows = sorted(self._rows, key=lambda row: (row[0], row[1].tolist()))
         return FaceViews(
             np.array([frame for frame, *_ in rows], np.int32),
             np.array([box for _, box, *_ in rows], np.float32).reshape(-1, 4),
-            np.array([small.points for *_, small, _ in rows], np.float32).reshape(-1, 5, 2),
-            np.array([small.box for *_, small, _ in rows], np.float32).reshape(-1, 4),
+            np.array([points for *_, points, _, _ in rows], np.float32).reshape(-1, 5, 2),
+            np.array([face for *_, face, _ in rows], np.float32).reshape(-1, 4),
             np.array([len(data) for *_, data in rows], np.int64),
             np.frombuffer(b"".join(data for *_, data in rows), np.uint8),
         )

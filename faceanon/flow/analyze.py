@@ -25,8 +25,9 @@ MODELS = ("detector", "mesh", "embedder", "shot_net")
 
 def run(context: Context, unit: Row) -> Row:
     """unit: {"output_id", "segment_no"}. Adds frames, detected_frames, cpu."""
-    name = layout.analysis(unit["output_id"], unit["segment_no"])
-    if context.work.exists(name):
+    name, views = (place(unit["output_id"], unit["segment_no"]) for place in (layout.analysis, layout.views))
+    tries = tries_on(context.settings.render)
+    if context.work.exists(name) and (not tries or context.work.exists(views)):
         return {"frames": 0, "cpu": {}, "resumed": True}
     plan = context.plan(unit["output_id"])
     segment = plan.segments[unit["segment_no"]]
@@ -36,7 +37,7 @@ def run(context: Context, unit: Row) -> Row:
     reader = read_pictures(context.segment_source(plan, segment, LOOKAHEAD), plan.facts, segment, lookahead=LOOKAHEAD, writable=False)
     detector = _Counting(models.detector)
     pictures = context.kept.watch((unit["output_id"], segment.segment_no), reader, segment, lambda: not detector.found) if len(plan.segments) == 1 else reader
-    keeper = ViewKeeper(context.settings.render.min_face_px) if tries_on(context.settings.render) else None
+    keeper = ViewKeeper(context.settings.render.min_face_px) if tries else None
     with watch.stage("analyze"):
         analysis = analyze_segment(
             watch.each("decode", pictures),
@@ -50,7 +51,7 @@ def run(context: Context, unit: Row) -> Row:
             keeper=keeper,
         )
     if keeper is not None:
-        save_views(context.work, context.keystore, layout.views(unit["output_id"], unit["segment_no"]), keeper.views())
+        save_views(context.work, context.keystore, views, keeper.views())
     save_analysis(context.work, context.keystore, name, analysis)
     return {"frames": segment.num_frames, "detected_frames": analysis.num_frames_detected, "cpu": watch.rounded()}
 

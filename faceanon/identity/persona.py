@@ -127,7 +127,7 @@ def _choose(
                 break
             continue
         seen.append((float(own[0]), float(nearest[0]), candidate))
-    return min(tried, key=lambda one: one[0])[1] if tried else _least_bad(seen)
+    return min(tried, key=lambda one: one[0])[1] if tried else _least_bad(seen)  # the first, where none could be painted on the views
 
 
 def predicted(personas: Sequence[Persona], bank: BankFacts) -> NDArray[np.float32]:

@@ -146,17 +146,17 @@ class _Regions:
         self._key: tuple = ()
 
     def mark(self, frame: av.VideoFrame, faces: Sequence[PxBox]) -> av.VideoFrame:
-        wanted = tuple(sorted(filter(None, (_region(face, frame.width, frame.height) for face in faces))))
+        wanted = tuple(sorted(filter(None, (_region(face, frame.width, frame.height) for face in faces))))  # of two at one place the first counts
         if not wanted:
             return frame
         if wanted != self._key:
-            self._graph, self._key = _graph(frame, [("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}") for x, y, w, h, offset in wanted]), wanted
+            self._graph, self._key = _graph(frame, [("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}") for offset, x, y, w, h in wanted]), wanted
         self._graph.push(frame)
         return self._graph.pull()
 
 
-def _region(face: PxBox, width: int, height: int) -> tuple[int, int, int, int, float] | None:
-    """x, y, width and height in whole blocks, and the quantizer's offset as a share of its range; None for a face that needs none."""
+def _region(face: PxBox, width: int, height: int) -> tuple[float, int, int, int, int] | None:
+    """The quantizer's offset as a share of its range, then x, y, width and height in whole blocks; None for a face that needs none."""
     x0, y0, x1, y1 = face
     small, large = _MORE_BITS_PX
     share = min(1.0, (large - (x1 - x0)) / (large - small))
@@ -164,7 +164,7 @@ def _region(face: PxBox, width: int, height: int) -> tuple[int, int, int, int, f
         return None
     left, top = x0 // _BLOCK_PX * _BLOCK_PX, y0 // _BLOCK_PX * _BLOCK_PX
     right, bottom = min(width, -(-x1 // _BLOCK_PX) * _BLOCK_PX), min(height, -(-y1 // _BLOCK_PX) * _BLOCK_PX)
-    return left, top, right - left, bottom - top, round(_MORE_BITS * share, 2)
+    return round(_MORE_BITS * share, 2), left, top, right - left, bottom - top
 
 
 def _graph(frame: av.VideoFrame, filters: Sequence[tuple[str, str]]) -> Any:

@@ -98,7 +98,8 @@ def plan_encoder(facts: VideoFacts, settings: EncodeSettings) -> EncoderPlan:
         quantizer=_quantizer(name, settings.quality),
         top_field_first=facts.field_order[1] == "t" if interlaced else None,
         global_header=name == "libsvtav1" or facts.codec == "ffv1",
-        spends_by_region=name == "libx264" and settings.preset != "ultrafast",  # which has no adaptive quantization, as x265's quick presets
+        # ultrafast has no adaptive quantization, as x265's quick presets; and FFmpeg does not hand regions of interlaced frames on
+        spends_by_region=name == "libx264" and settings.preset != "ultrafast" and not interlaced,
     )
 
 

@@ -1,4 +1,4 @@
-"""dlib's face recognition net, read from dlib's own file and run by OpenVINO: the same numbers at an eighth of the CPU time.
+"""dlib's face recognition net, read from dlib's own file and run by OpenVINO: the same numbers at a thirteenth of the CPU time.
 
 The file is dlib's serialization of its template net: each layer writes its name, then its weights as one tensor. A tensor is its version, four
 sizes and its values, float32; an integer is a byte that tells its length, then so many bytes, the low ones first. Layers come in order of input to output.

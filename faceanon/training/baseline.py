@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from faceanon.core.errors import UsageError
 from faceanon.models import sketch
 from faceanon.models.inpainter import to_tensor
 from faceanon.training import batches, ranks
@@ -75,15 +76,17 @@ def run(recipe: Recipe, folder: Path, on_progress: Callable[[int, int, dict[str,
 
 def _save(recipe: Recipe, path: Path, step: int) -> None:
     aside = path.with_suffix(".part")
-    torch.save({"step": step, **{name: part.state_dict() for name, part in recipe.kept().items()}}, aside)
+    torch.save({"step": step, "steps": recipe.steps, **{name: part.state_dict() for name, part in recipe.kept().items()}}, aside)
     os.replace(aside, path)
 
 
 def _load(recipe: Recipe, path: Path) -> int:
-    """The step to go on with."""
+    """The step to go on with. Raises UsageError where the training was begun for another number of steps, by which sizes and rates go."""
     if not path.exists():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["steps"] != recipe.steps:
+        raise UsageError(f"was begun for {state['steps']} steps, and goes on to as many: got {recipe.steps}", source=str(path))
     recipe.begin(state["step"] - 1)
     for name, part in recipe.kept().items():
         part.load_state_dict(state[name])

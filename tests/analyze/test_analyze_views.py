@@ -42,7 +42,7 @@ def whole():
 
 
 def test_a_clip_keeps_one_look_of_each_eight_frames(whole):
-    """Cells are eight frames long; of each the first look with a face is kept, and no second one."""
+    """Cells are eight frames long; of each the first look is kept, with its faces, and no second one."""
     frames = sorted({frame for _, frame, *_ in whole})
 
     assert len(frames) > 4
@@ -76,6 +76,9 @@ def test_an_hour_has_longer_cells_than_its_beginning():
     assert len(keeper.views().frame) == 0
     for frame in (515, 520):
         keeper.add(frame, box, [view], range(512, 528))
+    assert keeper.views().frame.tolist() == [515]
+    keeper.add(544, np.zeros((0, 4), np.float32), [], range(544, 560))
+    keeper.add(550, box, [view], range(544, 560))
     assert keeper.views().frame.tolist() == [515]
 
 

@@ -170,7 +170,8 @@ def test_a_collection_shares_its_people(archive, tmp_path):
     assert len(shared) == 1
 
 
-def test_new_faces_are_tried_on_the_same_views_whatever_the_segments(archive, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("scope", "people"), [("video", 3), ("collection", 2)])
+def test_new_faces_are_tried_on_the_same_views_whatever_the_segments(scope, people, archive, tmp_path, monkeypatch):
     """Of each person who is shown for long, views are found again in the segments that kept them: the same ones, in the same order, and none stays behind."""
     seen: dict[float, list[bytes]] = {}
 
@@ -182,10 +183,10 @@ def test_new_faces_are_tried_on_the_same_views_whatever_the_segments(archive, tm
     monkeypatch.setattr(tryon, "TryOn", Watched)
     for length in (0.8, 30.0):
         seen[length] = []
-        settings = BLUR.with_values(render__engine="swap", plan__segment_seconds=length)
+        settings = BLUR.with_values(render__engine="swap", identity__scope=scope, plan__segment_seconds=length)
         run_local([str(archive)], tmp_path / f"out{length}", tmp_path / "key.json", settings)
 
-    assert [views[-1] >= 4 for views in seen[0.8]].count(True) == 3
+    assert [views[-1] >= 4 for views in seen[0.8]].count(True) == people
     assert seen[0.8] == seen[30.0]
 
     seen[length] = []

@@ -61,6 +61,14 @@ def test_an_interrupted_training_ends_with_the_same_weights(kind, tmp_path):
     assert all(np.isfinite(value) for row in rows for value in row.values())
 
 
+def test_a_training_goes_on_to_the_steps_it_was_begun_for(tmp_path):
+    """Sizes follow shares of the steps, so with another number the nets of the state would not fit: refused by name."""
+    baseline.run(recipe("paper"), tmp_path, lambda *_: None, save_every=1)
+
+    with pytest.raises(UsageError, match="begun for 5 steps"):
+        baseline.run(paper.Paper(paper.Plan(steps=9, width=32, batch=2, shares=(1, 1, 1, 1, 1)), some_faces()), tmp_path, lambda *_: None, save_every=1)
+
+
 def stop():
     raise KeyboardInterrupt
 
