@@ -25,14 +25,18 @@ _SHOWN = """async ([data, times]) => {
   await new Promise((resolve, reject) => { video.onloadeddata = resolve; video.onerror = () => reject(video.error.message); });
   const canvas = Object.assign(document.createElement('canvas'), {width: video.videoWidth, height: video.videoHeight});
   const context = canvas.getContext('2d', {willReadFrequently: true});
+  const drawn = () => {
+    context.drawImage(video, 0, 0);
+    return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, n) => n % 4 == 1));
+  };
   const seen = [];
+  let green = Array(canvas.width * canvas.height).fill(0);
   for (const time of times) {
     await new Promise(resolve => { video.onseeked = resolve; video.currentTime = time; });
-    let green = [];
-    for (let tries = 0; tries < 100 && !green.some(value => value > 0); tries++) {  // on a busy machine a frame that was sought may be drawable only a little later
+    const before = green;  // black at first; where two frames are alike to the px, either will do
+    for (let tries = 0; tries < 75 && green.every((value, n) => value == before[n]); tries++) {  // drawable only a little later
       if (tries) await new Promise(resolve => setTimeout(resolve, 20));
-      context.drawImage(video, 0, 0);
-      green = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data.filter((_, n) => n % 4 == 1));
+      green = drawn();
     }
     seen.push(green);
   }
