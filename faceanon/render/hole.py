@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceanon.core.geometry import transform
-from faceanon.core.picture import Image, Picture
+from faceanon.core.picture import Image, Picture, PxBox
 from faceanon.render import topology as topo
 
-PxBox = tuple[int, int, int, int]
 _GUARD_PX = 3  # of the picture, around the hole: a chroma sample spreads over two
 _GROW, _FADE = 0.01, 0.05  # of the crop's side: how far the paint reaches beyond the mesh's outline, and over how much more it fades
 

@@ -17,9 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceanon.core.picture import Picture
-
-PxBox = tuple[int, int, int, int]
+from faceanon.core.picture import Picture, PxBox
 
 CELLS = {"hide": 6, "blur": 8, "pixelate": 8, "fill": 1}
 FADE = 0.10  # share of the cover's half size over which the paint fades out, outside of the cover

@@ -67,7 +67,7 @@ def test_a_tool_that_hides_nothing_leaks(tmp_path, clip, monkeypatch):
     assert report["faces_judged"] == 2
     assert report["tools"]["deface"]["leaks"] == 2
     assert report["tools"]["faceanon"]["leaks"] == 0
-    assert len(report["tools"]["deface"]["ratio"]) == 3  # of what copying costs nobody can be sure
+    assert set(report["tools"]["faceanon"]["ratio"]) <= {0.0, 0.5, 1.0}  # of two rounds; where copying took no tick of the clock, nothing over nothing is 0
     assert "deface" in bench_against.text(report)
     assert bench_against.plot([report]).shape[2] == 3
 
