@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.facecrop import points_of
 from faceanon.core.geometry import iou
 from faceanon.core.picture import Image, Picture
 from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
@@ -16,7 +17,6 @@ _MARGIN = 0.6  # of the face's size on each side; embedders and meshes want the 
 _FACE_PX = 256  # wider faces are shrunk to this in their crop; no model looks closer
 _SAME_IOU = 0.2  # overlap of one face's boxes in looks of one window
 _FULL_SIZE_PX = 112.0
-_FIVE_VERTICES = ((33, 133), (263, 362), (1,), (61,), (291,))  # of the 468: left eye in image, right eye, nose, mouth corners
 _RIGHT_ERROR, _WRONG_ERROR = 0.10, 0.18  # mean distance of the five points over the face's width
 _FULL_SHARPNESS = 150.0  # variance of the Laplacian of a face 64 px wide
 
@@ -54,8 +54,7 @@ def mesh_fit(mesh: FaceMesh, view: Crop) -> float:
     points, score = mesh.fit(view.image, view.points, view.box)
     if not np.isfinite(view.points).all():
         return float(score)
-    five = np.stack([points[list(vertices), :2].mean(0) for vertices in _FIVE_VERTICES])  # (5, 2) px of the crop
-    error = np.linalg.norm(five - view.points, axis=1).mean() / max(1.0, float(view.box[2] - view.box[0]))
+    error = np.linalg.norm(points_of(points) - view.points, axis=1).mean() / max(1.0, float(view.box[2] - view.box[0]))
     return float(score) * float(np.clip((_WRONG_ERROR - error) / (_WRONG_ERROR - _RIGHT_ERROR), 0, 1))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from faceanon.commands.engine_runs import loaded_once
 from faceanon.commands.photos import Face, region_of
 from faceanon.core import geometry
+from faceanon.core.facecrop import points_of
 from faceanon.core.picture import Image, Picture
 from faceanon.core.ports import FaceEmbedder, FaceEngine
 from faceanon.core.records import Painted
@@ -28,7 +29,7 @@ from faceanon.models.catalog import Models
 from faceanon.models.emotion import EmotionReader
 from faceanon.models.judge_faceres import FaceresEmbedder
 from faceanon.models.mesh import roll_of
-from faceanon.models.people import five_points, lid_opening, openness
+from faceanon.models.people import lid_opening, openness
 from faceanon.models.sketch import landmarks
 from faceanon.render.align import yaw_deg
 from faceanon.render.engines import make_engine
@@ -90,7 +91,7 @@ def pose_of(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3,) yaw, pitch and roll in degrees, of a mesh (468, 3); the yaw is signed."""
     across, down = mesh[454] - mesh[234], mesh[152] - mesh[10]
     pitch = math.degrees(math.atan2(float(down[2]), max(float(np.hypot(down[0], down[1])), 1e-6)))
-    return np.array([math.copysign(yaw_deg(mesh), float(across[2])), pitch, math.degrees(roll_of(five_points(mesh)))], np.float32)
+    return np.array([math.copysign(yaw_deg(mesh), float(across[2])), pitch, math.degrees(roll_of(points_of(mesh)))], np.float32)
 
 
 def need_of(person: str, looks: Sequence[Looks], keystore: Keystore) -> PersonaNeed:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from faceanon.analyze.detect import look_at_image
 from faceanon.core import geometry
 from faceanon.core.errors import UsageError
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.picture import Picture
 from faceanon.core.settings import Settings
 from faceanon.evaluation.metrics import LEAST_CHANGE, change
@@ -25,7 +26,6 @@ from faceanon.ledger.query import query
 from faceanon.media.guarded import probe, read_pictures
 from faceanon.models.catalog import Models
 from faceanon.models.mesh import roll_of
-from faceanon.models.people import five_points
 from faceanon.render.align import yaw_deg
 from faceanon.render.view import view
 
@@ -104,10 +104,10 @@ def fitted(picture: Picture, box: NDArray[np.float32], points: NDArray[np.float3
     image, to_view, corner, scale = view(picture, box, _VIEW, _VIEW_FACE_PX)
     there = to_view(box.reshape(2, 2)).reshape(4)
     mesh, score = models.mesh.fit(image, to_view(points), there)
-    hull = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+    hull = box_of(mesh)
     if score < LEAST_MESH or geometry.iou(hull[None], there[None])[0, 0] < 0.4:
         return None
-    five = five_points(mesh)
+    five = points_of(mesh)
     frontal = yaw_deg(mesh) < FRONTAL_DEG and abs(math.degrees(roll_of(five))) < FRONTAL_DEG
     placed = mesh / np.float32(scale) + np.append(corner, 0).astype(np.float32)
     return Fitted(frontal, models.embedder.embed(image, five, hull), placed.astype(np.float32))

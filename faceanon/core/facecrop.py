@@ -24,6 +24,11 @@ def points_of(mesh: NDArray[np.float32]) -> Points:
     return np.stack([(flat[33] + flat[133]) / 2, (flat[263] + flat[362]) / 2, flat[1], flat[61], flat[291]]).astype(np.float32)
 
 
+def box_of(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(4,) xyxy px around the mesh."""
+    return np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
+
+
 def to_crop(mesh: NDArray[np.float32], side_px: int = SIDE_PX) -> NDArray[np.float32]:
     """(2, 3) similarity from the picture's px to those of a crop with that side."""
     return similarity(points_of(mesh), scaled(POINTS, side_px))

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.picture import Image
 from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
 from faceanon.core.settings import ModelSettings
@@ -119,7 +120,7 @@ def _drawn(synthesize, style: Rows, mesh: FaceMesh, reader: FaceAttributes, path
     if not path.with_suffix(".npz").exists():
         image = synthesize(style)
         points = people.fit(mesh, image)
-        female, age, skin = reader.read(image, people.five_points(points), people.box_of(points))
+        female, age, skin = reader.read(image, points_of(points), box_of(points))
         cv2.imwrite(str(path.with_suffix(".png")), image)
         np.savez(path.with_suffix(".npz"), mesh=points, look=np.array([female, age, *skin], np.float32), light=cheek_light(image, points))
     with np.load(path.with_suffix(".npz")) as data:
@@ -155,7 +156,7 @@ def _is_usable(face: dict[str, NDArray]) -> bool:
 
 
 def _look(embedder: FaceEmbedder, picture: Path, mesh: Rows) -> Rows:
-    return embedder.embed(cv2.imread(str(picture)), people.five_points(mesh), people.box_of(mesh))
+    return embedder.embed(cv2.imread(str(picture)), points_of(mesh), box_of(mesh))
 
 
 def _bank(empty: Bank, seeds: NDArray[np.int64], faces: Sequence[dict[str, NDArray]], looks: Sequence[Rows]) -> Bank:

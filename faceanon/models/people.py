@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.picture import Image
 from faceanon.core.portrait import Portrait
 from faceanon.core.ports import FaceAttributes, FaceEmbedder, FaceMesh
@@ -60,14 +61,14 @@ class SyntheticPeople:
         drawn = [self._first(base, partner, mix), *(self._variant(levels, number) for number in range(1, len(VARIANTS)))]
         drawn[1:] = sorted(drawn[1:], key=lambda one: openness(one[1]))
         image, mesh = drawn[0]
-        female, age, skin = self._reader.read(image, five_points(mesh), box_of(mesh))
+        female, age, skin = self._reader.read(image, points_of(mesh), box_of(mesh))
         meshes = np.stack([mesh for _, mesh in drawn])  # (V, 468, 3) float32 px
         gaps = np.array([openness(mesh) for mesh in meshes], np.float32)
         return Portrait(tuple(image for image, _ in drawn), meshes, gaps, self._embedding(base, partner, mix), female, age, skin)
 
     def _look(self, base: int, partner: int, mix: float) -> NDArray[np.float32]:
         image, mesh = self._first(base, partner, mix)
-        return self._embedder.embed(image, five_points(mesh), box_of(mesh))
+        return self._embedder.embed(image, points_of(mesh), box_of(mesh))
 
     def _neutral(self, base: int, partner: int, mix: float) -> Drawn:
         return self._variant(self._levels(base, partner, mix), 0)
@@ -107,7 +108,7 @@ def generator(models: ModelSettings) -> StyleGan:
 def fit(mesh: FaceMesh, image: Image) -> NDArray[np.float32]:
     """The mesh (468, 3) px of a portrait: once where all portraits have their face, then where this one has it."""
     rough, _ = mesh.fit(image, _POINTS, _BOX)
-    fine, _ = mesh.fit(image, five_points(rough), box_of(rough))
+    fine, _ = mesh.fit(image, points_of(rough), box_of(rough))
     return fine.astype(np.float32)
 
 
@@ -120,14 +121,3 @@ def lid_opening(mesh: NDArray[np.float32]) -> float:
     """Mean gap between the middles of the lids over the distance of the outer eye corners."""
     gaps = np.linalg.norm(mesh[[159, 386], :2] - mesh[[145, 374], :2], axis=1)
     return float(gaps.mean() / np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
-
-
-def five_points(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(5, 2) px: the eyes, the tip of the nose and the corners of the mouth, the picture's left one first."""
-    flat = mesh[:, :2]
-    return np.stack([(flat[33] + flat[133]) / 2, (flat[263] + flat[362]) / 2, flat[1], flat[61], flat[291]]).astype(np.float32)
-
-
-def box_of(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(4,) xyxy px around the mesh."""
-    return np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)

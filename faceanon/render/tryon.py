@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.picture import Image, Picture
 from faceanon.core.portrait import Portrait
 from faceanon.core.ports import FaceEmbedder, FaceMesh
@@ -30,11 +31,9 @@ View = tuple[Image, NDArray[np.float32], NDArray[np.float32]]  # (H, W, 3) uint8
 
 @dataclass(frozen=True, eq=False)  # holds arrays
 class _Sitting:
-    """One view with its mesh."""
+    """One view with its mesh, which also tells the embedder where the face is: a detector's five points are so unsure that they spread embeddings apart."""
 
     picture: Picture
-    points: NDArray[np.float32]
-    face: NDArray[np.float32]
     mesh: NDArray[np.float32]
     expression: Expression
 
@@ -66,7 +65,7 @@ class TryOn:
         return _spread(seen)
 
     def _embed(self, sitting: _Sitting, picture: Picture) -> NDArray[np.float32]:
-        return self._embedder.embed(picture.bgr(), sitting.points, sitting.face)
+        return self._embedder.embed(picture.bgr(), points_of(sitting.mesh), box_of(sitting.mesh))
 
 
 def _sitting(view: View, settings: RenderSettings, mesh: FaceMesh) -> _Sitting | None:
@@ -75,7 +74,7 @@ def _sitting(view: View, settings: RenderSettings, mesh: FaceMesh) -> _Sitting |
     picture = Picture.of(image)
     fitted, score = mesh.fit(image, points, face)
     sight = follow.judge(fitted, score, face, points, (picture.width, picture.height), replace(settings, min_face_px=0))
-    return _Sitting(picture, points, face, fitted, expression.read(image, fitted)) if sight.stays else None
+    return _Sitting(picture, fitted, expression.read(image, fitted)) if sight.stays else None
 
 
 def _spread(embeddings: Sequence[NDArray[np.float32]]) -> float:

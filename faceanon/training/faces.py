@@ -57,8 +57,7 @@ def view(image: Image, mesh: NDArray[np.float32]) -> tuple[Image, NDArray[np.flo
 
 def embed(embedder: FaceEmbedder, image: Image, mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     """(128,) of the face that a mesh lies on."""
-    box = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)]).astype(np.float32)
-    return embedder.embed(image, facecrop.points_of(mesh), box)
+    return embedder.embed(image, facecrop.points_of(mesh), facecrop.box_of(mesh))
 
 
 def write(path: Path, faces: Faces) -> None:

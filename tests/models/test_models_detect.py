@@ -82,15 +82,15 @@ def test_a_detector_that_does_not_exist_is_refused(name):
         detectors.make_detector(name, threshold=0.5, models=ModelSettings())
 
 
-def test_the_batch_is_padded_not_stretched():
+def test_a_picture_is_padded_not_stretched():
     """A picture of any size keeps its px; the sides grow to multiples of 32 on the right and below."""
     image = np.random.default_rng(0).integers(0, 256, (33, 5, 3), dtype=np.uint8)
 
-    batch = detectors._batch(image)
+    padded = detectors._padded(image)
 
-    assert batch.shape == (1, 3, 64, 32)
-    assert np.array_equal(batch[0, :, :33, :5], image.transpose(2, 0, 1))
-    assert batch.sum() == image.sum()
+    assert padded.shape == (64, 32, 3)
+    assert np.array_equal(padded[:33, :5], image)
+    assert padded.sum() == image.sum()
 
 
 def test_boxes_end_at_the_picture():

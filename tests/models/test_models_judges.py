@@ -113,10 +113,11 @@ def test_the_judge_and_the_emotion_net_see_synthetic_people(synthetic):
 
 @pytest.fixture(scope="module")
 def synthetic():
+    from faceanon.core.facecrop import box_of
     from faceanon.models.embedders import DlibEmbedder
     from faceanon.models.fakes import FakeAttributes
     from faceanon.models.mesh import TfliteMesh
-    from faceanon.models.people import SyntheticPeople, box_of
+    from faceanon.models.people import SyntheticPeople
 
     models = ModelSettings()
     generator = SyntheticPeople(models, TfliteMesh(models), DlibEmbedder(models), FakeAttributes())

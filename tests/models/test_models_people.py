@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from faceanon.core.errors import LicenceRefused
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.records import Persona
 from faceanon.core.settings import ModelSettings
 from faceanon.identity.persona import predicted
-from faceanon.models import people, styles
+from faceanon.models import styles
 from faceanon.models.bank_seen import DROPPED, SEEN
 from faceanon.models.people import SyntheticPeople
 
@@ -105,7 +106,7 @@ def test_variants_open_the_mouth(woman):
 def test_variants_are_one_person(crowd, woman):
     """Speaking never makes another person: the mouth ajar hardly changes the embedding, and wide open it stays one person's."""
     embedder = crowd._embedder
-    faces = [embedder.embed(image, people.five_points(mesh), people.box_of(mesh)) for image, mesh in zip(woman.images, woman.meshes, strict=True)]
+    faces = [embedder.embed(image, points_of(mesh), box_of(mesh)) for image, mesh in zip(woman.images, woman.meshes, strict=True)]
 
     assert np.linalg.norm(faces[1] - woman.embedding) < 0.45
     assert max(np.linalg.norm(face - woman.embedding) for face in faces) < embedder.same_person_distance

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faceanon.core.geometry import iou
 from faceanon.core.settings import ModelSettings, Settings
-from faceanon.models import weights
+from faceanon.models import detectors, weights
 from faceanon.models.catalog import load_models
 from faceanon.models.detectors import YUNET_SIDES_PX, make_detector
 from faceanon.models.stylegan import StyleGan
@@ -83,8 +83,9 @@ def test_any_size_is_looked_at(name, width, height):
 
 
 @pytest.mark.parametrize("size", [(320, 320), (333, 217), (64, 96)])
-def test_yunet_is_decoded_as_opencv_decodes_it(tmp_path, size):
+def test_yunet_is_decoded_as_opencv_decodes_it(monkeypatch, tmp_path, size):
     """Boxes (but for the constant that moves their sides), points and scores are those of OpenCV's own reader of the same net."""
+    monkeypatch.setattr(detectors, "has_bf16", lambda: False)
     path = tmp_path / "yunet.onnx"
     path.write_bytes(weights.path_of("yunet").read_bytes())
     image = cv2.resize(portraits()[WOMAN], size, interpolation=cv2.INTER_AREA)
@@ -96,6 +97,23 @@ def test_yunet_is_decoded_as_opencv_decodes_it(tmp_path, size):
     assert boxes[0] == pytest.approx(np.clip(edges, 0, [*size, *size]), abs=0.01)
     assert points[0].ravel() == pytest.approx(theirs[4:14], abs=0.01)
     assert scores[0] == pytest.approx(theirs[14], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["yunet", "centerface"])
+@pytest.mark.parametrize("size", [(320, 320), (333, 217)])
+def test_a_detector_sees_the_same_in_bfloat16(monkeypatch, name, size):
+    """The net that takes pictures as they are finds what onnxruntime's finds: the same face within a px, with about the same score."""
+    image = cv2.resize(portraits()[WOMAN], size, interpolation=cv2.INTER_AREA)
+    seen = []
+    for has in (True, False):
+        monkeypatch.setattr(detectors, "has_bf16", lambda has=has: has)
+        seen.append(make_detector(name, threshold=0.6, models=MODELS).detect(image))
+    ours, theirs = seen
+
+    assert len(ours[0]) == len(theirs[0]) == 1
+    assert ours[0] == pytest.approx(theirs[0], abs=1)
+    assert ours[1] == pytest.approx(theirs[1], abs=1)
+    assert ours[2] == pytest.approx(theirs[2], abs=0.02)
 
 
 def test_small_faces_are_found():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from render_scenes import copied
 
+from faceanon.core.facecrop import box_of, points_of
 from faceanon.core.geometry import grow
 from faceanon.core.picture import Picture, PlaneFormat
 from faceanon.core.records import Painted, Persona, RegionTable
@@ -16,7 +17,7 @@ from faceanon.core.settings import ModelSettings, RenderSettings
 from faceanon.models.embedders import DlibEmbedder
 from faceanon.models.fakes import FakeAttributes
 from faceanon.models.mesh import TfliteMesh
-from faceanon.models.people import SyntheticPeople, box_of, five_points
+from faceanon.models.people import SyntheticPeople
 from faceanon.render import topology as topo
 from faceanon.render.engines import make_engine
 from faceanon.render.tryon import LEAST, TryOn
@@ -53,7 +54,7 @@ def _clip() -> tuple[list[np.ndarray], RegionTable]:
     images = [cv2.resize(original.images[v], (256, 256), interpolation=cv2.INTER_AREA) for v in opening]
     meshes = [original.meshes[v] * (256 / original.images[0].shape[0]) for v in opening]
     face = np.stack([box_of(m) for m in meshes])
-    points = np.stack([five_points(m) for m in meshes])
+    points = np.stack([points_of(m) for m in meshes])
     frame, none = np.arange(FRAMES, dtype=np.int32), np.zeros(FRAMES, np.int32)
     byte = np.zeros(FRAMES, np.uint8)
     return images, RegionTable(frame, none, none, face, grow(face, 0.18), points, byte, byte)
