@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -101,6 +101,17 @@ def test_a_dim_lamp_makes_nobody_dark(bank):
 
     assert lightness[0] > 58
     assert lightness[1] < 48
+
+
+def test_people_of_the_bank_are_as_dark_as_they_were_read(bank):
+    """Somebody dark whose embedding is that of pale people is as far from a pale need as their skin is."""
+    skin = bank.skin.copy()
+    odd = np.flatnonzero((bank.female > 0.5) & (np.abs(skin[:, 0] - 65) < 4))[:6]
+    skin[odd, 0] = 45
+    rows, unlike = fitting(need(looks(65.0, 0.95, 40.0, np.zeros(128)), skin=(65.0, 14.0, 16.0)), replace(bank, skin=skin))
+
+    assert len(odd) == 6
+    assert unlike[np.isin(rows, odd)].min() > 15
 
 
 def test_nothing_known_leaves_the_order_of_the_bank(bank):
