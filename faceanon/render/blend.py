@@ -16,6 +16,7 @@ from faceanon.render.retouch import local_means, skin_likeness, weighted_mean
 LIGHT_REACH = 0.17  # sigma of the shading, over the face's width
 LOW_PX = 40  # face width at which shading is measured
 GAIN_RANGE = 0.62, 1.55  # of the shading against its mean
+_CONTRAST, _CALMEST = 1.2, 0.6  # of the frame's contrasts on skin, which a new face may have; the least share of its own that it keeps
 _SOFTEST_PX = 2.0
 
 
@@ -40,8 +41,10 @@ def relight(
     gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) * level
     colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
     vivid = _vividness(few_old, few_new, trusted, weight)
+    calm = _calmness(few_old[..., 0] - light[..., 0], (few_new[..., 0] - mean_new[0]) * level, trusted, weight)
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
     lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
+    lab += (mean_new - lab) * ((1 - calm) * (1 - wet))[..., None]  # colours too: a brow made lighter alone would become grey
     middle = float(mean_new[0])
     tinted = np.clip(lab[..., 0] / max(middle, 1.0), 0, 1) * (1 - 0.6 * wet)  # lashes, brows and nostrils throw back little light, and so little of its colour
     lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts
@@ -51,6 +54,15 @@ def relight(
         lab[..., channel] = lab[..., channel] * shade + (colour[..., channel - 1] - mean_new[channel] * shade) * tinted
     out = cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
     return out, cv2.resize(likeness, (w, h), interpolation=cv2.INTER_LINEAR)
+
+
+def _calmness(old: NDArray[np.float32], new: NDArray[np.float32], trusted: NDArray[np.float32], weight: NDArray[np.float32]) -> np.float32:
+    """What a portrait's contrasts are multiplied by, so that a face in flat light has neither gleams nor deep shadows.
+
+    old, new: (h, w) lightness, away from its local mean.
+    """
+    rough = [float(np.sqrt((v**2 * w).sum() / max(float(w.sum()), 1e-6))) for v, w in ((old, trusted), (new, weight))]
+    return np.float32(np.clip(_CONTRAST * rough[0] / max(rough[1], 0.5), _CALMEST, 1.0))
 
 
 def _vividness(old: NDArray[np.float32], new: NDArray[np.float32], trusted: NDArray[np.float32], weight: NDArray[np.float32]) -> float:
