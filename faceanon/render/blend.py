@@ -16,7 +16,7 @@ from faceanon.render.retouch import local_means, skin_likeness, weighted_mean
 LIGHT_REACH = 0.17  # sigma of the shading, over the face's width
 LOW_PX = 40  # face width at which shading is measured
 GAIN_RANGE = 0.62, 1.55  # of the shading against its mean
-_CONTRAST, _CALMEST = 1.2, 0.6  # of the frame's contrasts on skin, which a new face may have; the least share of its own that it keeps
+_CONTRAST, _CALMEST = 1.4, 0.7  # of the frame's contrasts on skin, which a new face may have; the least share of its own that it keeps
 _SOFTEST_PX = 2.0
 
 

@@ -32,7 +32,7 @@ def test_lashes_do_not_become_teal_on_a_pale_face():
 
 
 def test_a_face_is_no_harsher_than_the_light_of_its_place():
-    """Gleams and shadows of a portrait in a frame of flat light are calmed, to six tenths at most; eyes and teeth keep theirs; in harsh light all stays."""
+    """Gleams and shadows of a portrait in a frame of flat light are calmed, to seven tenths at most; eyes and teeth keep theirs; in harsh light all stays."""
     nothing, skin = np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
     bands = np.where(np.arange(SIZE) // 8 % 2, 40, -40)[:, None, None]
     flat = np.full((SIZE, SIZE, 3), PALE, np.uint8)
@@ -46,5 +46,5 @@ def test_a_face_is_no_harsher_than_the_light_of_its_place():
 
     calmed, shining = contrast(flat)
     kept, _ = contrast(harsh)
-    assert 0.55 < calmed / kept < 0.7
+    assert 0.65 < calmed / kept < 0.8
     assert shining > 0.9 * kept
