@@ -21,10 +21,10 @@ _SOFTEST_PX = 2.0
 
 
 def relight(
-    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32]
+    new: Image, old: Image, skin: NDArray[np.float32], face_px: float, wet: NDArray[np.float32], mouth_gain: NDArray[np.float32], calm: bool = False
 ) -> tuple[Image, NDArray[np.float32]]:
     """`new` (h, w, 3) in the light of `old` (h, w, 3); skin (h, w) 0..1 says where both should be bare skin; wet (h, w) is 1 on eyes and teeth, which have no
-    colour of skin to be changed; mouth_gain (h, w) multiplies the lightness.
+    colour of skin to be changed; mouth_gain (h, w) multiplies the lightness; calm: a face made in another light, whose contrasts may be too strong here.
 
     Also gives how like skin the old picture is, (h, w) float32 0..1, for the mask.
     """
@@ -41,10 +41,11 @@ def relight(
     gain = np.clip(light[..., 0] / max(float(mean_old[0]), 1.0), *GAIN_RANGE) * level
     colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
     vivid = _vividness(few_old, few_new, trusted, weight)
-    calm = _calmness(few_old[..., 0] - light[..., 0], (few_new[..., 0] - mean_new[0]) * level, trusted, weight)
+    kept = _calmness(few_old[..., 0] - light[..., 0], (few_new[..., 0] - mean_new[0]) * level, trusted, weight) if calm else np.float32(1)
     gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
     lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
-    lab += (mean_new - lab) * ((1 - calm) * (1 - wet))[..., None]  # colours too: a brow made lighter alone would become grey
+    if kept < 1:
+        lab += (mean_new - lab) * ((1 - kept) * (1 - wet))[..., None]  # colours too: a brow made lighter alone would become grey
     middle = float(mean_new[0])
     tinted = np.clip(lab[..., 0] / max(middle, 1.0), 0, 1) * (1 - 0.6 * wet)  # lashes, brows and nostrils throw back little light, and so little of its colour
     lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts

@@ -116,7 +116,7 @@ def _render(
     wet = np.maximum(awake, lips)
     gain = _mouth_gain(texture, openness, demand.mouth)
     _without_teeth(new, lips, vertices, gain)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (gain - 1) * lips)
+    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (gain - 1) * lips, calm=True)
     alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
