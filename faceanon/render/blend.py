@@ -42,18 +42,31 @@ def relight(
     colour = mean_old[1:] + 0.6 * (light[..., 1:] - mean_old[1:])
     vivid = _vividness(few_old, few_new, trusted, weight)
     kept = _calmness(few_old[..., 0] - light[..., 0], (few_new[..., 0] - mean_new[0]) * level, trusted, weight) if calm else np.float32(1)
-    gain, colour = cv2.resize(gain, (w, h), interpolation=cv2.INTER_LINEAR), cv2.resize(colour, (w, h), interpolation=cv2.INTER_LINEAR)
-    lab = cv2.cvtColor(new.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_BGR2Lab)
+    gain, red, yellow = (cv2.resize(np.ascontiguousarray(v), (w, h), interpolation=cv2.INTER_LINEAR) for v in (gain, colour[..., 0], colour[..., 1]))
+    # by planes and in place: every px of every face comes through here
+    planes = list(cv2.split(cv2.cvtColor(new * np.float32(1 / 255), cv2.COLOR_BGR2Lab)))
     if kept < 1:
-        lab += (mean_new - lab) * ((1 - kept) * (1 - wet))[..., None]  # colours too: a brow made lighter alone would become grey
-    middle = float(mean_new[0])
-    tinted = np.clip(lab[..., 0] / max(middle, 1.0), 0, 1) * (1 - 0.6 * wet)  # lashes, brows and nostrils throw back little light, and so little of its colour
-    lab[..., 0] = middle * gain + (lab[..., 0] - middle) * np.minimum(gain, 1.1)  # a face made lighter does not get harder contrasts
-    lab[..., 0] *= mouth_gain
-    shade = np.minimum(gain, 1.1) * vivid  # less light, less colour
-    for channel in (1, 2):
-        lab[..., channel] = lab[..., channel] * shade + (colour[..., channel - 1] - mean_new[channel] * shade) * tinted
-    out = cv2.convertScaleAbs(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2BGR), 0, 1), alpha=255)
+        share = (1 - kept) * (1 - wet)
+        for plane, mean in zip(planes, mean_new, strict=True):  # colours too: a brow made lighter alone would become grey
+            plane += (mean - plane) * share
+    lightness, middle = planes[0], np.float32(mean_new[0])
+    tinted = lightness / max(middle, np.float32(1))
+    np.clip(tinted, 0, 1, out=tinted)
+    tinted *= 1 - np.float32(0.6) * wet  # lashes, brows and nostrils throw back little light, and so little of its colour
+    capped = np.minimum(gain, np.float32(1.1))  # a face made lighter does not get harder contrasts
+    lightness -= middle
+    lightness *= capped
+    gain *= middle
+    lightness += gain
+    lightness *= mouth_gain
+    capped *= np.float32(vivid)  # less light, less colour
+    for plane, wanted, mean in ((planes[1], red, mean_new[1]), (planes[2], yellow, mean_new[2])):
+        plane *= capped
+        wanted -= mean * capped
+        wanted *= tinted
+        plane += wanted
+    lit = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_Lab2BGR)
+    out = cv2.convertScaleAbs(np.maximum(lit, 0, out=lit), alpha=255)
     return out, cv2.resize(likeness, (w, h), interpolation=cv2.INTER_LINEAR)
 
 

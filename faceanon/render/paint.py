@@ -108,16 +108,17 @@ def _render(
     source = (texture.layout + 0.5) * shrink - 0.5
     draw = half_dense_map if face_px >= HALF_FACE_PX else dense_map
     map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
-    weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR).astype(np.float32) * (inside[..., None] / np.float32(255))
-    awake = weights[..., EYES] * np.float32(1 - shut_share(demand.closed))
+    weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR)
+    weights = [np.multiply(plane, inside, dtype=np.float32) * np.float32(1 / 255) for plane in cv2.split(weights)]
+    awake = weights[EYES] * np.float32(1 - shut_share(demand.closed))
     _look_aside(map_x, map_y, awake, texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lips = _inside_lips(old.shape[:2], vertices)
     wet = np.maximum(awake, lips)
     gain = _mouth_gain(texture, openness, demand.mouth)
     _without_teeth(new, lips, vertices, gain)
-    lit, likeness = relight(new, old, np.ascontiguousarray(weights[..., SKIN]), face_px, wet, 1 + (gain - 1) * lips, calm=True)
-    alpha = weights[..., ALPHA] * (1 - weights[..., FOREHEAD] * (1 - likeness))
+    lit, likeness = relight(new, old, weights[SKIN], face_px, wet, 1 + (gain - 1) * lips, calm=True)
+    alpha = weights[ALPHA] * (1 - weights[FOREHEAD] * (1 - likeness))
     lit = soften(lit, old, alpha)
     return lit, np.minimum(cv2.GaussianBlur(alpha, (0, 0), max(0.5, 0.008 * face_px)), 1)
 
