@@ -73,9 +73,9 @@ def relight(
 def _calmness(old: NDArray[np.float32], new: NDArray[np.float32], trusted: NDArray[np.float32], weight: NDArray[np.float32]) -> np.float32:
     """What a portrait's contrasts are multiplied by, so that a face in flat light has neither gleams nor deep shadows.
 
-    old, new: (h, w) lightness, away from its local mean.
+    old, new: (h, w) lightness; of the frame away from its light, of the portrait, which is lit evenly, away from its mean.
     """
-    rough = [float(np.sqrt((v**2 * w).sum() / max(float(w.sum()), 1e-6))) for v, w in ((old, trusted), (new, weight))]
+    rough = [float(np.sqrt(weighted_mean(v[..., None] ** 2, w)[0])) for v, w in ((old, trusted), (new, weight))]
     return np.float32(np.clip(_CONTRAST * rough[0] / max(rough[1], 0.5), _CALMEST, 1.0))
 
 

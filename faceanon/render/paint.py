@@ -108,8 +108,8 @@ def _render(
     source = (texture.layout + 0.5) * shrink - 0.5
     draw = half_dense_map if face_px >= HALF_FACE_PX else dense_map
     map_x, map_y, inside = draw(vertices[:, :2], source, texture.triangles, old.shape[:2], vertices[:, 2])
-    weights = cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR)
-    weights = [np.multiply(plane, inside, dtype=np.float32) * np.float32(1 / 255) for plane in cv2.split(weights)]
+    planes = cv2.split(cv2.remap(texture.weights[level], map_x, map_y, cv2.INTER_LINEAR))
+    weights = [np.multiply(plane, inside, dtype=np.float32) * np.float32(1 / 255) for plane in planes]
     awake = weights[EYES] * np.float32(1 - shut_share(demand.closed))
     _look_aside(map_x, map_y, awake, texture, source, demand.gaze)
     new = cv2.remap(texture.face(level, openness, demand.closed), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
